@@ -1,0 +1,42 @@
+/*
+ * workers.h - threads for whatever may wait: disks, fsync, name look-ups, state files.
+ * A job runs on some worker; its `done` runs later on the thread that calls workers_dispatch(), the
+ * loop, which is woken through workers_descriptor(). No lock is held while a job runs.
+ */
+#pragma once
+#include <stdbool.h>
+
+struct workers;
+
+struct job {
+    void (*run)(struct job *job);  /* on a worker */
+    void (*done)(struct job *job); /* on the loop, never inside workers_submit() */
+    /* private to workers.c */
+    struct job *next;
+    struct job_queue *queue;
+};
+
+/* A queue has its own bound of threads, so that one slow disk cannot take them all. Jobs of one
+ * queue start in order; with a bound of 1 they also end in order. */
+struct job_queue;
+
+/* Threads are started as needed, at most `threads`. */
+struct workers *workers_new(unsigned threads);
+/* Waits for running jobs; jobs not yet dispatched are dropped without `done`. */
+void workers_free(struct workers *workers);
+
+struct job_queue *job_queue_new(struct workers *workers, unsigned threads);
+void job_queue_free(struct job_queue *queue); /* must be idle */
+
+void job_queue_submit(struct job_queue *queue, struct job *job);
+
+/* Takes a job that no worker has begun out of its queue. True: it will not run, nor `done`. */
+bool job_queue_cancel(struct job_queue *queue, struct job *job);
+
+/* Jobs of this queue not yet begun. Asked by a merger of adjacent writes. */
+unsigned job_queue_waiting(const struct job_queue *queue);
+
+/* An eventfd, readable when finished jobs wait for dispatch. */
+int workers_descriptor(const struct workers *workers);
+/* Runs `done` of every finished job. Returns how many. */
+unsigned workers_dispatch(struct workers *workers);

@@ -1,0 +1,243 @@
+/* workers.c - see workers.h */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <netboot-target/util/workers.h>
+
+struct job_queue {
+    struct workers *workers;
+    struct job *first;
+    struct job **last;
+    unsigned waiting;
+    unsigned running;
+    unsigned threads;
+    struct job_queue *next; /* in the list of queues with work a thread may begin */
+    bool listed;
+};
+
+struct workers {
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    struct job_queue *ready;
+    struct job_queue **ready_last;
+    struct job *finished;
+    struct job **finished_last;
+    pthread_t *threads;
+    unsigned limit;
+    unsigned started;
+    unsigned idle;
+    unsigned signalled; /* of the idle ones, how many are being woken */
+    bool ending;
+    int descriptor;
+};
+
+static void list_if_ready(struct job_queue *queue)
+{
+    struct workers *workers = queue->workers;
+    if (queue->listed || !queue->first || queue->running >= queue->threads)
+        return;
+    queue->listed = true;
+    queue->next = NULL;
+    *workers->ready_last = queue;
+    workers->ready_last = &queue->next;
+}
+
+/* Called with the lock held and a queue ready. */
+static struct job *begin_next_job(struct workers *workers)
+{
+    struct job_queue *queue = workers->ready;
+    workers->ready = queue->next;
+    if (!workers->ready)
+        workers->ready_last = &workers->ready;
+    queue->listed = false;
+
+    struct job *job = queue->first;
+    if (!job)
+        return NULL; /* cancelled meanwhile */
+    queue->first = job->next;
+    if (!queue->first)
+        queue->last = &queue->first;
+    queue->waiting--;
+    queue->running++;
+    list_if_ready(queue);
+    return job;
+}
+
+static void finish_job(struct workers *workers, struct job *job)
+{
+    bool wake = !workers->finished;
+    job->next = NULL;
+    *workers->finished_last = job;
+    workers->finished_last = &job->next;
+    job->queue->running--;
+    list_if_ready(job->queue);
+    if (wake)
+        (void)!write(workers->descriptor, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+static void *work(void *context)
+{
+    struct workers *workers = context;
+    pthread_mutex_lock(&workers->lock);
+    while (!workers->ending) {
+        if (!workers->ready) {
+            workers->idle++;
+            pthread_cond_wait(&workers->work, &workers->lock);
+            workers->idle--;
+            if (workers->signalled)
+                workers->signalled--;
+            continue;
+        }
+        struct job *job = begin_next_job(workers);
+        if (!job)
+            continue;
+        pthread_mutex_unlock(&workers->lock);
+        job->run(job);
+        pthread_mutex_lock(&workers->lock);
+        finish_job(workers, job);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return NULL;
+}
+
+struct workers *workers_new(unsigned threads)
+{
+    struct workers *workers = calloc(1, sizeof *workers);
+    if (!workers)
+        return NULL;
+    workers->threads = calloc(threads, sizeof *workers->threads);
+    workers->descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!workers->threads || workers->descriptor < 0) {
+        if (workers->descriptor >= 0)
+            close(workers->descriptor);
+        free(workers->threads);
+        free(workers);
+        return NULL;
+    }
+    workers->limit = threads;
+    workers->ready_last = &workers->ready;
+    workers->finished_last = &workers->finished;
+    pthread_mutex_init(&workers->lock, NULL);
+    pthread_cond_init(&workers->work, NULL);
+    return workers;
+}
+
+void workers_free(struct workers *workers)
+{
+    if (!workers)
+        return;
+    pthread_mutex_lock(&workers->lock);
+    workers->ending = true;
+    pthread_cond_broadcast(&workers->work);
+    pthread_mutex_unlock(&workers->lock);
+    for (unsigned i = 0; i < workers->started; i++)
+        pthread_join(workers->threads[i], NULL);
+    pthread_mutex_destroy(&workers->lock);
+    pthread_cond_destroy(&workers->work);
+    close(workers->descriptor);
+    free(workers->threads);
+    free(workers);
+}
+
+struct job_queue *job_queue_new(struct workers *workers, unsigned threads)
+{
+    struct job_queue *queue = calloc(1, sizeof *queue);
+    if (!queue)
+        return NULL;
+    queue->workers = workers;
+    queue->threads = threads;
+    queue->last = &queue->first;
+    return queue;
+}
+
+void job_queue_free(struct job_queue *queue)
+{
+    free(queue);
+}
+
+/* Signals belong to the loop. */
+static void start_thread(struct workers *workers)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (!pthread_create(&workers->threads[workers->started], NULL, work, workers))
+        workers->started++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void job_queue_submit(struct job_queue *queue, struct job *job)
+{
+    struct workers *workers = queue->workers;
+    pthread_mutex_lock(&workers->lock);
+    job->queue = queue;
+    job->next = NULL;
+    *queue->last = job;
+    queue->last = &job->next;
+    queue->waiting++;
+    list_if_ready(queue);
+    if (workers->idle > workers->signalled) {
+        workers->signalled++;
+        pthread_cond_signal(&workers->work);
+    } else if (workers->started < workers->limit && queue->running < queue->threads) {
+        start_thread(workers);
+    }
+    pthread_mutex_unlock(&workers->lock);
+}
+
+bool job_queue_cancel(struct job_queue *queue, struct job *job)
+{
+    struct workers *workers = queue->workers;
+    bool found = false;
+    pthread_mutex_lock(&workers->lock);
+    for (struct job **link = &queue->first; *link; link = &(*link)->next) {
+        if (*link != job)
+            continue;
+        *link = job->next;
+        if (!*link)
+            queue->last = link;
+        queue->waiting--;
+        found = true;
+        break;
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return found;
+}
+
+unsigned job_queue_waiting(const struct job_queue *queue)
+{
+    pthread_mutex_lock(&queue->workers->lock);
+    unsigned waiting = queue->waiting;
+    pthread_mutex_unlock(&queue->workers->lock);
+    return waiting;
+}
+
+int workers_descriptor(const struct workers *workers)
+{
+    return workers->descriptor;
+}
+
+unsigned workers_dispatch(struct workers *workers)
+{
+    uint64_t count;
+    (void)!read(workers->descriptor, &count, sizeof count);
+    pthread_mutex_lock(&workers->lock);
+    struct job *job = workers->finished;
+    workers->finished = NULL;
+    workers->finished_last = &workers->finished;
+    pthread_mutex_unlock(&workers->lock);
+    unsigned dispatched = 0;
+    while (job) {
+        struct job *next = job->next;
+        job->done(job);
+        job = next;
+        dispatched++;
+    }
+    return dispatched;
+}
