@@ -1,0 +1,264 @@
+/*
+ * iscsi.h - the iSCSI target, RFC 7143 (with RFC 3720 initiators in mind), as a state machine that
+ * takes bytes and gives bytes. Knows SCSI tasks; knows no sockets, no clock, no descriptors.
+ *
+ *   iscsi_node ─┬─ iscsi_target ── struct scsi_target
+ *               └─ iscsi_connection (one per TCP connection) ── session (MaxConnections = 1)
+ *
+ * The owner of the sockets (server/) does, per connection:
+ *   - reads into {iscsi_connection_bulk(), its own scratch buffer} and hands both to
+ *     iscsi_connection_received();
+ *   - after all reads of a loop turn, and whenever `output_ready` was called, pulls with
+ *     iscsi_connection_next_output() until it returns false or the socket is full;
+ *   - calls iscsi_connection_close() when the socket is gone or `close` was called.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <netboot-target/scsi.h>
+#include <netboot-target/util/error.h>
+#include <netboot-target/util/random.h>
+
+#define ISCSI_NAME_BYTES   224 /* 223 and a NUL: RFC 7143 §4.2.7.1 */
+#define ISCSI_SECRET_BYTES 256
+#define ISCSI_ISID_BYTES   6
+#define ISCSI_PORT         3260
+#define ISCSI_PORTAL_GROUP 1 /* open-iscsi's firmware login assumes 1 */
+
+struct iscsi_node;
+struct iscsi_target;
+struct iscsi_connection;
+
+/* ── limits: all in one place ────────────────────────────────────────────────────────────────────
+ */
+
+struct iscsi_limits {
+    unsigned connections;            /* in all */
+    unsigned connections_per_source; /* before login has finished */
+    unsigned logins_in_progress;
+    uint64_t login_deadline_ms; /* from accept to full feature phase */
+    size_t text_bytes;          /* of one text exchange, continued PDUs included */
+    unsigned sessions_per_initiator;
+    unsigned command_window;        /* MaxCmdSN − ExpCmdSN + 1 when idle */
+    unsigned commands_per_session;  /* beyond: TASK SET FULL */
+    size_t credit_bytes;            /* data buffers per connection */
+    size_t immediate_reserve_bytes; /* immediate data of commands that wait for credit */
+    uint64_t send_stall_ms;         /* a peer that takes nothing for so long is cut off */
+};
+extern const struct iscsi_limits iscsi_default_limits;
+
+/* ── targets ─────────────────────────────────────────────────────────────────────────────────────
+ */
+
+enum iscsi_chap_algorithm { /* RFC 7143 §12.1.3 and the IANA registry */
+                            ISCSI_CHAP_MD5 = 5,
+                            ISCSI_CHAP_SHA1 = 6,
+                            ISCSI_CHAP_SHA256 = 7,
+                            ISCSI_CHAP_SHA3_256 = 8,
+};
+
+enum iscsi_auth_mode { ISCSI_AUTH_NONE, ISCSI_AUTH_CHAP, ISCSI_AUTH_MUTUAL };
+
+struct iscsi_credentials {
+    char name[ISCSI_NAME_BYTES];
+    char secret[ISCSI_SECRET_BYTES];
+};
+
+struct iscsi_auth {
+    enum iscsi_auth_mode mode;
+    const struct iscsi_credentials *initiators; /* any of these may log in */
+    unsigned initiator_count;
+    struct iscsi_credentials target; /* what we prove to be, in mutual mode */
+    unsigned algorithms;             /* bits 1 << ISCSI_CHAP_…; 0: all */
+};
+
+enum iscsi_digest_policy {
+    ISCSI_DIGEST_PREFER_NONE, /* CRC32C only where the initiator lists nothing else */
+    ISCSI_DIGEST_PREFER_CRC32C,
+    ISCSI_DIGEST_REQUIRE_CRC32C,
+};
+
+struct iscsi_target_options {
+    const char *name;  /* iqn.…, eui.…, naa.… in normal form (lower case) */
+    const char *alias; /* TargetAlias; may be NULL */
+    struct iscsi_auth auth;
+    const char *const *initiators; /* allowed names, shell wildcards; none: all */
+    unsigned initiator_count;
+    const char *const *addresses; /* allowed sources "192.0.2.0/24"; none: all */
+    unsigned address_count;
+    bool shared;      /* several initiators may write its LUNs */
+    uint64_t hold_ms; /* how long a lost owner keeps a target that is not shared */
+    enum iscsi_digest_policy header_digest, data_digest;
+    bool initial_r2t; /* Yes: no unsolicited Data-Out */
+};
+
+/* Copies the options; `scsi` stays the caller's. */
+struct iscsi_target *iscsi_target_new(const struct iscsi_target_options *options,
+                                      struct scsi_target *scsi, struct error *error);
+void iscsi_target_free(struct iscsi_target *target); /* no session left */
+const char *iscsi_target_name(const struct iscsi_target *target);
+struct scsi_target *iscsi_target_scsi(const struct iscsi_target *target);
+/* Until every LUN is open, and while draining: logins are answered 03/01 (service unavailable,
+ * retry), never 02/xx, at which initiators give up. Targets begin not ready. */
+void iscsi_target_set_ready(struct iscsi_target *target, bool ready);
+/* The initiator that owns the writable LUNs, "" when nobody. From the store at start. */
+void iscsi_target_set_owner(struct iscsi_target *target, const char *initiator, uint64_t now_us);
+const char *iscsi_target_owner(const struct iscsi_target *target);
+
+/* ── what happens, for the journal, the log and the status ───────────────────────────────────────
+ */
+
+enum iscsi_event_kind {
+    ISCSI_EVENT_LOGIN,         /* full feature phase reached */
+    ISCSI_EVENT_LOGIN_REFUSED, /* reason says why, status_class/detail what was answered */
+    ISCSI_EVENT_SESSION_ENDED, /* reason: logout, connection lost, reinstated, protocol error … */
+    ISCSI_EVENT_FIRST_COMMAND, /* the first SCSI medium access of a session */
+    ISCSI_EVENT_PROTOCOL_ERROR, /* the peer's fault; its connection is being closed */
+    ISCSI_EVENT_DISCOVERY,      /* SendTargets answered in a discovery session */
+    ISCSI_EVENT_OWNER_CHANGED,  /* a target that is not shared has a new owner, or none */
+    ISCSI_EVENT_TASK_MANAGEMENT,
+};
+
+struct iscsi_event {
+    enum iscsi_event_kind kind;
+    const char *peer;      /* "192.0.2.7:51234" */
+    const char *initiator; /* raw wire bytes, escape before printing; "" before it is known */
+    const char *target;    /* "" in discovery */
+    const uint8_t *isid;   /* ISCSI_ISID_BYTES */
+    uint16_t tsih;
+    uint8_t status_class, status_detail;
+    const char *reason; /* a sentence, safe to print */
+};
+
+struct iscsi_callbacks {
+    void (*event)(void *context, const struct iscsi_event *event);
+    /* Something can be pulled again; never called inside iscsi_connection_received(). `owner` is
+     * what iscsi_connection_new() was given. */
+    void (*output_ready)(void *context, void *owner);
+    /* The connection is over (peer error, logout answered, reinstated, deadline): flush nothing
+     * more, close the socket, call iscsi_connection_close(). Never called inside another call for
+     * this connection; iscsi_connection_received() returns an error instead. */
+    void (*close)(void *context, void *owner);
+};
+
+/* ── the node: all targets and sessions behind the portals ───────────────────────────────────────
+ */
+
+struct iscsi_node_options {
+    const struct iscsi_callbacks *callbacks;
+    void *context;
+    const struct iscsi_limits *limits;
+    struct pool *pool;
+    struct random_source *random;
+    struct iscsi_auth discovery_auth; /* mode none by default: firmware's discovery sends none */
+    size_t zero_copy_min_bytes; /* from here a warm read is sent from the device; 0: default */
+};
+
+struct iscsi_node *iscsi_node_new(const struct iscsi_node_options *options);
+void iscsi_node_free(struct iscsi_node *node); /* no connection left */
+void iscsi_node_set_limits(struct iscsi_node *node, const struct iscsi_limits *limits);
+int iscsi_node_add_target(struct iscsi_node *node, struct iscsi_target *target); /* -EEXIST */
+/* Closes the target's sessions; calls `removed` when the last one has drained. The target may be
+ * freed then. May call `removed` at once. */
+void iscsi_node_remove_target(struct iscsi_node *node, struct iscsi_target *target,
+                              void (*removed)(void *context), void *context);
+/* Cuts off what missed its deadline. Returns when to call again; 0: not before something new
+ * happens. */
+uint64_t iscsi_node_tick(struct iscsi_node *node, uint64_t now_us);
+/* Shutdown: refuses new logins with 03/01, asks sessions to log out (Async event 1) but those of
+ * firmware initiators (iPXE, isboot), which would abort on it. */
+void iscsi_node_drain(struct iscsi_node *node);
+/* Closes every connection; each drains and frees itself. */
+void iscsi_node_close_all(struct iscsi_node *node);
+unsigned iscsi_node_connection_count(const struct iscsi_node *node); /* draining ones included */
+unsigned iscsi_node_session_count(const struct iscsi_node *node);
+
+#define ISCSI_LATENCY_BUCKETS 24 /* bucket n: below 2^n µs */
+
+/* For the status page. Strings live until the next call into the node. */
+struct iscsi_session_info {
+    const char *initiator, *target, *peer, *local;
+    const uint8_t *isid;
+    uint16_t tsih;
+    bool discovery;
+    bool header_digest, data_digest, initial_r2t, immediate_data;
+    uint32_t max_send_bytes, max_receive_bytes, max_burst_bytes, first_burst_bytes;
+    const char *auth; /* "none", "CHAP", "mutual CHAP" */
+    uint64_t started_us, last_command_us;
+    uint64_t commands, reads, writes, read_bytes, written_bytes, errors;
+    uint64_t zero_copy_bytes; /* of read_bytes, those no CPU copied here */
+    unsigned outstanding;
+    uint64_t latency[ISCSI_LATENCY_BUCKETS]; /* from command received to response committed */
+};
+void iscsi_node_for_each_session(struct iscsi_node *node,
+                                 void (*visit)(void *context,
+                                               const struct iscsi_session_info *info),
+                                 void *context);
+
+/* ── connections ─────────────────────────────────────────────────────────────────────────────────
+ */
+
+/* NULL when a limit is reached (an event tells) or memory is exhausted: close the socket. */
+struct iscsi_connection *iscsi_connection_new(struct iscsi_node *node,
+                                              const struct sockaddr_storage *local,
+                                              const struct sockaddr_storage *peer, void *owner,
+                                              uint64_t now_us);
+
+/* Where the rest of a large payload belongs (16 KiB or more still to come), so that the socket is
+ * read straight into place; iov_len 0 otherwise. Valid until the next call for this connection. */
+struct iovec iscsi_connection_bulk(struct iscsi_connection *connection);
+
+/* `bulk_bytes` arrived in the bulk place, then `length` bytes in `data`, in this order on the wire.
+ * 0, or -EPROTO: the connection is over (an event told why); pull what output there still is once,
+ * then close. */
+int iscsi_connection_received(struct iscsi_connection *connection, size_t bulk_bytes,
+                              const void *data, size_t length, uint64_t now_us);
+
+enum iscsi_segment_kind {
+    ISCSI_SEGMENT_MEMORY, /* in the slab: gone with the next next_output(), so copy what is unsent
+                           */
+    ISCSI_SEGMENT_BUFFER, /* in a buffer that stays until iscsi_segment_release() */
+    ISCSI_SEGMENT_DEVICE, /* a range of the LU's device: block_send() after asking residency */
+};
+
+struct iscsi_segment {
+    enum iscsi_segment_kind kind;
+    const uint8_t *base;   /* MEMORY, BUFFER */
+    struct scsi_lu *lu;    /* DEVICE */
+    uint64_t offset_bytes; /* DEVICE */
+    size_t length;
+    void *release; /* BUFFER: for iscsi_segment_release(); may be NULL */
+    size_t release_bytes;
+};
+
+#define ISCSI_OUTPUT_BYTES    (256u << 10) /* committed at most by one next_output() */
+#define ISCSI_OUTPUT_SEGMENTS 64
+#define ISCSI_SLAB_BYTES      (ISCSI_OUTPUT_BYTES + (64u << 10))
+
+struct iscsi_output {
+    uint8_t *slab; /* ISCSI_SLAB_BYTES of the caller's; one per loop */
+    size_t slab_used;
+    struct iscsi_segment segments[ISCSI_OUTPUT_SEGMENTS];
+    unsigned segment_count;
+    size_t bytes;
+};
+
+/* Commits PDUs to the wire: fills `output` (its slab set by the caller, the rest reset here) and
+ * returns true when there is anything. What is committed must leave whole and in order, or the
+ * connection be reset. */
+bool iscsi_connection_next_output(struct iscsi_connection *connection, struct iscsi_output *output,
+                                  uint64_t now_us);
+/* A BUFFER segment has left (or never will). */
+void iscsi_segment_release(struct iscsi_connection *connection,
+                           const struct iscsi_segment *segment);
+/* True when the connection is to be closed once everything committed has left (after logout or a
+ * refused login). */
+bool iscsi_connection_ends(const struct iscsi_connection *connection);
+
+/* The socket is closed. The connection waits by itself for its last I/O and frees itself; do not
+ * use it afterwards. `reason` for the event, e.g. "connection reset by peer". */
+void iscsi_connection_close(struct iscsi_connection *connection, const char *reason);
