@@ -68,6 +68,8 @@ enum iscsi_login_verdict iscsi_login_receive(struct iscsi_login *login, const ui
                                              const uint8_t *text, size_t length, uint64_t now_us,
                                              struct iscsi_login_answer *ret_answer);
 const struct iscsi_login_result *iscsi_login_result(const struct iscsi_login *login);
+/* The challenge we sent and have not had answered; NULL: none. */
+const uint8_t *iscsi_login_challenge(const struct iscsi_login *login, size_t *ret_length);
 /* What is known so far, for events: "" when not yet. */
 const char *iscsi_login_initiator_name(const struct iscsi_login *login);
 const char *iscsi_login_target_name(const struct iscsi_login *login);

@@ -7,7 +7,7 @@
 struct iscsi_session;
 
 struct iscsi_target {
-    struct iscsi_target *previous, *next;
+    struct iscsi_target *prev, *next;
     struct scsi_target *scsi;
     /* a deep copy of the options, made by target.c */
     char name[ISCSI_NAME_BYTES];

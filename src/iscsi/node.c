@@ -1,0 +1,214 @@
+/* node.c - all targets, sessions and connections behind the portals. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include <netboot-target/util/array.h>
+
+#include "connection.h"
+
+#define DEFAULT_ZERO_COPY_MIN_BYTES (32u << 10)
+
+enum { ASYNC_LOGOUT_REQUEST = 1, ASYNC_LOGOUT_SECONDS = 3 }; /* RFC 7143 §11.9.1 */
+
+const struct iscsi_limits iscsi_default_limits = {
+    .connections = 1200,
+    .connections_per_source = 64,
+    .logins_in_progress = 1100,
+    .login_deadline_ms = 15000,
+    .text_bytes = 64 << 10,
+    .sessions_per_initiator = 32,
+    .command_window = 256,
+    .commands_per_session = 512,
+    .credit_bytes = 2 << 20,
+    .immediate_reserve_bytes = 4 << 20,
+    .send_stall_ms = 60000,
+};
+
+struct iscsi_node *iscsi_node_new(const struct iscsi_node_options *options)
+{
+    struct iscsi_node *node = calloc(1, sizeof *node);
+    if (!node)
+        return NULL;
+    node->callbacks = options->callbacks;
+    node->context = options->context;
+    node->limits = options->limits ? *options->limits : iscsi_default_limits;
+    node->pool = options->pool;
+    node->random = options->random;
+    node->discovery_auth = options->discovery_auth;
+    node->zero_copy_min_bytes =
+        options->zero_copy_min_bytes ? options->zero_copy_min_bytes : DEFAULT_ZERO_COPY_MIN_BYTES;
+    return node;
+}
+
+void iscsi_node_free(struct iscsi_node *node)
+{
+    free(node);
+}
+
+void iscsi_node_set_limits(struct iscsi_node *node, const struct iscsi_limits *limits)
+{
+    node->limits = *limits;
+}
+
+int iscsi_node_add_target(struct iscsi_node *node, struct iscsi_target *target)
+{
+    if (iscsi_node_find_target(node, target->name))
+        return -EEXIST;
+    DL_APPEND(node->targets, target);
+    return 0;
+}
+
+void iscsi_node_remove_target(struct iscsi_node *node, struct iscsi_target *target,
+                              void (*removed)(void *context), void *context)
+{
+    DL_DELETE(node->targets, target);
+    target->ready = false;
+    if (!target->sessions) {
+        removed(context);
+        return;
+    }
+    target->removing = true;
+    target->removed = removed;
+    target->removed_context = context;
+    struct iscsi_session *session;
+    struct iscsi_session *next;
+    DL_FOREACH_SAFE (node->sessions, session, next)
+        if (session->login.target == target && session->connection->phase != PHASE_CLOSED)
+            node->callbacks->close(node->context, session->connection->owner);
+}
+
+uint64_t iscsi_node_tick(struct iscsi_node *node, uint64_t now_us)
+{
+    uint64_t allowed_us = node->limits.login_deadline_ms * 1000;
+    uint64_t next_us = 0;
+    struct iscsi_connection *connection;
+    struct iscsi_connection *following;
+    DL_FOREACH_SAFE (node->connections, connection, following) {
+        if (connection->phase != PHASE_LOGIN && connection->phase != PHASE_REINSTATING)
+            continue;
+        uint64_t deadline_us = connection->started_us + allowed_us;
+        if (deadline_us <= now_us)
+            connection_fail(connection, "login took longer than %llu ms",
+                            (unsigned long long)node->limits.login_deadline_ms);
+        else if (!next_us || deadline_us < next_us)
+            next_us = deadline_us;
+    }
+    return next_us;
+}
+
+static void ask_to_log_out(struct iscsi_session *session)
+{
+    struct iscsi_connection *connection = session->connection;
+    if (connection->phase != PHASE_FULL_FEATURE || session_is_firmware(session))
+        return;
+    struct iscsi_response *async = response_new(connection, OP_ASYNC, RESERVED_TAG, NULL, 0);
+    if (!async)
+        return;
+    async->bhs[36] = ASYNC_LOGOUT_REQUEST;
+    store_be16(async->bhs + 42, ASYNC_LOGOUT_SECONDS); /* Parameter3: seconds to log out in */
+    response_send(connection, async);
+    connection_wake(connection);
+}
+
+void iscsi_node_drain(struct iscsi_node *node)
+{
+    node->draining = true;
+    struct iscsi_session *session;
+    struct iscsi_session *next;
+    DL_FOREACH_SAFE (node->sessions, session, next)
+        ask_to_log_out(session);
+}
+
+void iscsi_node_close_all(struct iscsi_node *node)
+{
+    struct iscsi_connection *connection;
+    struct iscsi_connection *next;
+    DL_FOREACH_SAFE (node->connections, connection, next)
+        node->callbacks->close(node->context, connection->owner);
+}
+
+unsigned iscsi_node_connection_count(const struct iscsi_node *node)
+{
+    return node->connection_count;
+}
+
+unsigned iscsi_node_session_count(const struct iscsi_node *node)
+{
+    return node->session_count;
+}
+
+unsigned iscsi_node_sessions_of(const struct iscsi_node *node, const char *initiator)
+{
+    unsigned count = 0;
+    const struct iscsi_session *session;
+    DL_FOREACH (node->sessions, session)
+        if (!strcmp(session->login.initiator, initiator))
+            count++;
+    return count;
+}
+
+bool iscsi_node_has_challenge(const struct iscsi_node *node, const uint8_t *challenge,
+                              size_t length)
+{
+    const struct iscsi_connection *connection;
+    DL_FOREACH (node->connections, connection) {
+        size_t other_length = 0;
+        const uint8_t *other =
+            connection->login ? iscsi_login_challenge(connection->login, &other_length) : NULL;
+        if (other && other_length == length && !memcmp(other, challenge, length))
+            return true;
+    }
+    return false;
+}
+
+static const char *auth_name(enum iscsi_auth_mode mode)
+{
+    static const char *const names[] = {[ISCSI_AUTH_NONE] = "none",
+                                        [ISCSI_AUTH_CHAP] = "CHAP",
+                                        [ISCSI_AUTH_MUTUAL] = "mutual CHAP"};
+    return names[mode];
+}
+
+void iscsi_node_for_each_session(struct iscsi_node *node,
+                                 void (*visit)(void *context,
+                                               const struct iscsi_session_info *info),
+                                 void *context)
+{
+    const struct iscsi_session *session;
+    DL_FOREACH (node->sessions, session) {
+        const struct iscsi_login_result *login = &session->login;
+        const struct iscsi_parameters *parameters = &login->parameters;
+        struct iscsi_session_info info = {
+            .initiator = login->initiator,
+            .target = login->target ? login->target->name : "",
+            .peer = session->connection->peer_text,
+            .local = session->connection->local_text,
+            .isid = login->isid,
+            .tsih = session->tsih,
+            .discovery = login->discovery,
+            .header_digest = parameters->header_digest,
+            .data_digest = parameters->data_digest,
+            .initial_r2t = parameters->initial_r2t,
+            .immediate_data = parameters->immediate_data,
+            .max_send_bytes = parameters->max_send_bytes,
+            .max_receive_bytes = parameters->max_receive_bytes,
+            .max_burst_bytes = parameters->max_burst_bytes,
+            .first_burst_bytes = parameters->first_burst_bytes,
+            .auth = auth_name(login->auth),
+            .started_us = session->started_us,
+            .last_command_us = session->last_command_us,
+            .commands = session->command_count,
+            .reads = session->reads,
+            .writes = session->writes,
+            .read_bytes = session->read_bytes,
+            .written_bytes = session->written_bytes,
+            .errors = session->errors,
+            .zero_copy_bytes = session->zero_copy_bytes,
+            .outstanding = session->outstanding,
+        };
+        memcpy(info.latency, session->latency, sizeof info.latency);
+        visit(context, &info);
+    }
+}
