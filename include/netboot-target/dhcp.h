@@ -49,11 +49,21 @@ enum dhcp_chainload {
     DHCP_CHAINLOAD_NEVER,
 };
 
-/* A client written down in the configuration. */
+/* How a proxy offer sends firmware to its boot file; some accept only one of the two. */
+enum dhcp_pxe_style {
+    DHCP_PXE_AUTO,        /* BIOS: direct; UEFI: boot server */
+    DHCP_PXE_DIRECT,      /* 43 {6=8}: take the file of this offer */
+    DHCP_PXE_BOOT_SERVER, /* no 43: ask port 4011 */
+};
+
+/* A client written down in the configuration, known by MAC or, while it boots, by option 97. */
 struct dhcp_named_client {
+    bool has_mac;
+    bool has_uuid;
     uint8_t mac[DHCP_MAC_BYTES];
-    uint32_t address; /* 0: none of its own. It gets a full answer even in the proxy role */
-    bool direct;      /* UEFI: 43 {6=8}, use the file at once, instead of asking port 4011 */
+    uint8_t uuid[16];
+    uint32_t address; /* 0: none of its own. Else a full answer even in the proxy role */
+    enum dhcp_pxe_style style;
 };
 
 struct dhcp_settings {
@@ -67,6 +77,7 @@ struct dhcp_settings {
     uint32_t dns[DHCP_DNS_LIMIT];
     unsigned dns_count;
     enum dhcp_chainload chainload;
+    uint32_t replies_per_second;             /* in all; 0: 50 */
     const struct dhcp_named_client *clients; /* copied */
     unsigned client_count;
 };

@@ -103,11 +103,12 @@ struct tftp_transfer *tftp_transfer_new(const struct tftp_request *request,
                                         const struct tftp_limits *limits, uint64_t now_ms);
 enum tftp_verdict tftp_transfer_receive(struct tftp_transfer *transfer, const uint8_t *packet,
                                         size_t length, uint64_t now_ms);
-/* To be called at the deadline. */
+/* To be called at the deadline. Before it, nothing happens: TFTP_IGNORED. */
 enum tftp_verdict tftp_transfer_expire(struct tftp_transfer *transfer, uint64_t now_ms);
 /* Appends the next packet. False: nothing to send now; `out` is as it was. */
 bool tftp_transfer_next_packet(struct tftp_transfer *transfer, struct buffer *out);
-/* When tftp_transfer_expire() has something to do; UINT64_MAX when ended. */
+/* When tftp_transfer_expire() has something to do. 0 when ended, also by a source that failed while
+ * a packet was pulled: expire() then says so. */
 uint64_t tftp_transfer_deadline_ms(const struct tftp_transfer *transfer);
 const struct tftp_report *tftp_transfer_report(const struct tftp_transfer *transfer);
 void tftp_transfer_free(struct tftp_transfer *transfer);
