@@ -346,21 +346,29 @@ void client_login(struct client *client, const struct client_options *options, u
     fail("the login did not end");
 }
 
+struct capacity_answer {
+    bool done;
+    bool good;
+};
+
 static void on_capacity(struct client *client, const uint8_t *header, void *context)
 {
-    bool *done = context;
+    struct capacity_answer *answer = context;
+    bool data_in = (header[0] & 0x3f) == OP_DATA_IN;
     client_note(client, header);
-    if ((header[0] & 0x3f) == OP_DATA_IN) {
+    if (data_in) {
         client->blocks = load_be64(client->start) + 1;
         client->block_bytes = load_be32(client->start + 8);
     }
-    *done |= (header[0] & 0x3f) == OP_SCSI_RESPONSE ||
-             ((header[0] & 0x3f) == OP_DATA_IN && header[1] & FLAG_STATUS);
+    if (data_in ? header[1] & FLAG_STATUS : (header[0] & 0x3f) == OP_SCSI_RESPONSE)
+        *answer = (struct capacity_answer){.done = true, .good = header[3] == 0};
 }
 
+/* The first answers may be unit attentions. */
 void client_read_capacity(struct client *client)
 {
-    for (int tries = 0; tries < 6 && !client->blocks; tries++) {
+    for (int tries = 0; tries < 6; tries++) {
+        struct capacity_answer answer = {0};
         uint8_t *header = client_begin(client, OP_SCSI_COMMAND);
         header[1] = FLAG_FINAL | FLAG_READ | TASK_SIMPLE;
         store_be32(header + 20, sizeof client->start);
@@ -370,9 +378,10 @@ void client_read_capacity(struct client *client)
         store_be32(header + 42, sizeof client->start);
         client_end(client, header, NULL, 0);
         client_flush(client);
-        for (bool done = false; !done;)
-            client_receive(client, on_capacity, &done);
+        while (!answer.done)
+            client_receive(client, on_capacity, &answer);
+        if (answer.good && client->blocks && client->block_bytes)
+            return;
     }
-    if (!client->blocks || !client->block_bytes)
-        fail("LUN %u tells no capacity", client->lun);
+    fail("LUN %u tells no capacity", client->lun);
 }

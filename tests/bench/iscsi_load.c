@@ -23,6 +23,7 @@ struct job {
     unsigned depth;
     size_t bytes; /* of one command */
     double seconds;
+    unsigned flush_every; /* commands; 0: never */
     uint64_t begin_bytes; /* the part of the medium that is used */
     uint64_t span_bytes;
     bool write;
@@ -33,6 +34,7 @@ struct job {
 struct slot {
     uint64_t began_ns;
     size_t received;
+    size_t wanted;
 };
 
 struct load {
@@ -46,6 +48,7 @@ struct load {
     uint64_t first_block;
     uint64_t positions; /* places where a command may begin */
     uint64_t next;
+    uint64_t sent;
     uint64_t random_state;
 };
 
@@ -82,6 +85,7 @@ static const char usage[] = "usage: iscsi_load --portal HOST:PORT --target NAME 
                             "  --depth N          commands in flight per session (32)\n"
                             "  --sessions N       sessions with one connection each (1)\n"
                             "  --seconds S        how long (3)\n"
+                            "  --flush-every N    every Nth command is a SYNCHRONIZE CACHE (16)\n"
                             "  --begin BYTES      first byte used (0)\n"
                             "  --span BYTES       how many bytes from there are used (all)\n"
                             "  --header-digest, --data-digest   CRC32C\n"
@@ -144,6 +148,9 @@ static void take_option(struct job *job, int option, char *value)
         break;
     case 's':
         job->seconds = strtod(value, NULL);
+        break;
+    case 'f':
+        job->flush_every = (unsigned)parse_number(value, 1, UINT32_MAX);
         break;
     case 'o':
         job->begin_bytes = parse_number(value, 0, UINT64_MAX);
@@ -230,27 +237,52 @@ static void split_burst(const struct load *load, size_t *ret_immediate, size_t *
     *ret_unsolicited = client->initial_r2t ? 0 : burst - *ret_immediate;
 }
 
-static void send_command(struct load *load, uint64_t time_ns)
+static uint8_t *begin_command(struct load *load, uint64_t time_ns, size_t wanted, uint8_t flags,
+                              uint32_t *ret_slot)
 {
-    struct client *client = &load->client;
-    bool write = load->job->write;
     uint32_t slot = load->free_slots[--load->free_count];
-    load->slots[slot] = (struct slot){.began_ns = time_ns};
+    load->slots[slot] = (struct slot){.began_ns = time_ns, .wanted = wanted};
     load->in_flight++;
+    uint8_t *header = client_begin(&load->client, OP_SCSI_COMMAND);
+    header[1] = flags | TASK_SIMPLE;
+    store_be32(header + 16, slot);
+    store_be32(header + 24, load->client.command_sn++);
+    *ret_slot = slot;
+    return header;
+}
+
+static void send_flush(struct load *load, uint64_t time_ns)
+{
+    uint32_t slot;
+    uint8_t *header = begin_command(load, time_ns, 0, FLAG_FINAL, &slot);
+    header[32] = SYNCHRONIZE_CACHE_16; /* of everything: block 0, count 0 */
+    client_end(&load->client, header, NULL, 0);
+}
+
+static void send_transfer(struct load *load, uint64_t time_ns)
+{
+    const struct job *job = load->job;
     size_t immediate, unsolicited;
     split_burst(load, &immediate, &unsolicited);
-    uint8_t *header = client_begin(client, OP_SCSI_COMMAND);
-    header[1] =
-        (uint8_t)((unsolicited ? 0 : FLAG_FINAL) | (write ? FLAG_WRITE : FLAG_READ) | TASK_SIMPLE);
-    store_be32(header + 16, slot);
-    store_be32(header + 20, (uint32_t)load->job->bytes);
-    store_be32(header + 24, client->command_sn++);
-    header[32] = write ? WRITE_16 : READ_16;
+    uint8_t flags = (job->write ? FLAG_WRITE : FLAG_READ) | (unsolicited ? 0 : FLAG_FINAL);
+    uint32_t slot;
+    uint8_t *header = begin_command(load, time_ns, job->write ? 0 : job->bytes, flags, &slot);
+    store_be32(header + 20, (uint32_t)job->bytes);
+    header[32] = job->write ? WRITE_16 : READ_16;
     store_be64(header + 34, next_block(load));
     store_be32(header + 42, load->command_blocks);
-    client_end(client, header, pattern, immediate);
+    client_end(&load->client, header, pattern, immediate);
     if (unsolicited)
-        client_send_data(client, slot, NO_TAG, pattern, immediate, unsolicited);
+        client_send_data(&load->client, slot, NO_TAG, pattern, immediate, unsolicited);
+}
+
+static void send_command(struct load *load, uint64_t time_ns)
+{
+    load->sent++;
+    if (load->job->flush_every && load->sent % load->job->flush_every == 0)
+        send_flush(load, time_ns);
+    else
+        send_transfer(load, time_ns);
 }
 
 static void fill(struct load *load)
@@ -268,8 +300,9 @@ static void finish(struct load *load, uint32_t slot, const uint8_t *header)
 {
     if (header[3])
         fail("command failed with status %02x", header[3]);
-    if (!load->job->write && load->slots[slot].received != load->job->bytes)
-        fail("a READ brought %zu of %zu bytes", load->slots[slot].received, load->job->bytes);
+    if (load->slots[slot].received != load->slots[slot].wanted)
+        fail("a command brought %zu of %zu bytes", load->slots[slot].received,
+             load->slots[slot].wanted);
     histogram_add(&latencies, now_ns() - load->slots[slot].began_ns);
     load->free_slots[load->free_count++] = slot;
     load->in_flight--;

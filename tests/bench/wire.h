@@ -34,7 +34,12 @@ enum flag {
     TASK_SIMPLE = 1
 };
 
-enum scsi_operation { READ_16 = 0x88, WRITE_16 = 0x8a, SERVICE_ACTION_IN_16 = 0x9e };
+enum scsi_operation {
+    READ_16 = 0x88,
+    WRITE_16 = 0x8a,
+    SYNCHRONIZE_CACHE_16 = 0x91,
+    SERVICE_ACTION_IN_16 = 0x9e
+};
 #define READ_CAPACITY_16 0x10 /* service action */
 
 /* Two stages of a login, RFC 7143 §11.12.3. */

@@ -1,0 +1,1 @@
+"""The lab: what tests that drive whole programs share. Scripts put tests/ on their path and import it."""

@@ -1,0 +1,62 @@
+"""Disks for tests: files, and loop devices over them."""
+import contextlib
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
+from .process import run
+
+MIB = 1 << 20
+BLKFLSBUF = 0x1261  # <linux/fs.h>: drop the device's page cache
+
+
+@contextlib.contextmanager
+def scratch(folder=None):
+    """A folder of its own that goes away; on tmpfs unless told otherwise."""
+    with tempfile.TemporaryDirectory(prefix="netboot-target-", dir=folder or "/dev/shm") as path:
+        yield Path(path)
+
+
+def make_file(path, size_bytes):
+    with open(path, "wb") as file:
+        file.truncate(size_bytes)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def loop_device(path, read_only=False, sector_bytes=512):
+    """A real kernel block device over a file."""
+    command = ["losetup", "--find", "--show", "--sector-size", sector_bytes]
+    if read_only:
+        command.append("--read-only")
+    device = run(*command, path).stdout.strip()
+    try:
+        yield Path(device)
+    finally:
+        run("losetup", "--detach", device, check=False)
+
+
+@contextlib.contextmanager
+def held_open(path):
+    """Keeps a device's page cache alive: it is dropped with the last one who has it open."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def warm(path):
+    with open(path, "rb", buffering=0) as file:
+        while file.read(4 * MIB):
+            pass
+
+
+def drop_cache(device, backing):
+    """Makes a loop device cold: its own pages and those of its file."""
+    run("sync", "-f", backing)
+    with open(device, "rb") as file:
+        fcntl.ioctl(file, BLKFLSBUF)
+    with open(backing, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

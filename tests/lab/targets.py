@@ -1,0 +1,167 @@
+"""The iSCSI targets that tests drive: netboot-target, and tgt as a peer for comparison."""
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .process import TOP, Background, free_port, inside, run, wait_for
+from .report import LabError
+
+PROGRAM = Path(os.environ.get("NETBOOT_TARGET", TOP / "build/release/netboot-target"))
+
+
+@dataclass
+class Lun:
+    device: Path
+    read_only: bool = False
+    write: str = "auto"
+    sanitize: bool = False
+
+
+@dataclass
+class Secrets:
+    user: str = "guest"
+    secret: str = "guest-secret-0123"
+    target_user: str = "target"
+    target_secret: str = "target-secret-4567"
+
+
+@dataclass
+class Target:
+    """What every peer is told; `name` and `first_lun` are its own."""
+    luns: list
+    folder: Path  # for its log and state
+    addresses: list = field(default_factory=lambda: ["127.0.0.1"])
+    port: int = 0
+    secrets: Secrets = None
+    cpu: int = None
+    namespace: str = None
+    process: Background = None
+
+    def __post_init__(self):
+        self.port = self.port or free_port()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def portals(self):
+        return [f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
+                for address in self.addresses]
+
+    def url(self, lun=0):
+        login = f"{self.secrets.user}%{self.secrets.secret}@" if self.secrets else ""
+        return f"iscsi://{login}{self.portals[0]}/{self.name}/{self.first_lun + lun}"
+
+    def launch(self, *command, **options):
+        self.process = Background(*command, cpu=self.cpu, namespace=self.namespace,
+                                  log=self.folder / f"{self.kind}.log", **options)
+
+        def listening():
+            if not self.process.running:
+                raise LabError(f"{self.kind} ended:\n{self.process.output()[-3000:]}")
+            return run(*inside(self.namespace), "ss", "-Hltn", f"sport = :{self.port}").stdout
+        wait_for(listening, 20, f"{self.kind} listening on port {self.port}")
+
+    def kill(self):
+        """Ends it as a crash would."""
+        self.process.kill()
+
+    def stop(self):
+        self.process.stop()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_error):
+        self.stop()
+
+
+class NetbootTarget(Target):
+    kind = "netboot-target"
+    name = "iqn.2026-11.local.netboot-target:lab"
+    first_lun = 0
+    boot = ""  # more top-level configuration
+
+    def config(self):
+        words = []
+        for number, lun in enumerate(self.luns):
+            words.append(f'{{ number = {number}; device = "{lun.device}"; write = "{lun.write}"; '
+                         f"read-only = {str(lun.read_only).lower()}; "
+                         f"sanitize = {str(lun.sanitize).lower()} }}")
+        auth = '{ mode = "none" }'
+        if self.secrets:
+            auth = (f'{{ mode = "mutual"; user = "{self.secrets.user}"; '
+                    f'secret = "{self.secrets.secret}"; '
+                    f'target-user = "{self.secrets.target_user}"; '
+                    f'target-secret = "{self.secrets.target_secret}" }}')
+        portals = ", ".join(f'"{portal}"' for portal in self.portals)
+        return f"""
+portals = [ {portals} ]
+state-directory = "{self.folder}/state"
+targets = ( {{
+  name = "lab"
+  iqn = "{self.name}"
+  luns = ( {", ".join(words)} )
+  auth = {auth}
+}} )
+{self.boot or self.nothing_else()}
+"""
+
+    def nothing_else(self):
+        """No boot services: only iSCSI, with room for every test."""
+        return f"""
+interfaces = ( {{ name = "lo", dhcp = "off" }} )
+boot = {{ http-listen = []; tftp-listen = [] }}
+status = {{ listen = "127.0.0.1:{free_port()}" }}
+limits = {{ connections = 2048; connections-per-source = 2048; logins-per-source = 64;
+           sessions-per-initiator = 2048 }}
+"""
+
+    def start(self):
+        (self.folder / "state").mkdir(exist_ok=True)
+        file = self.folder / "netboot.conf"
+        file.touch(mode=0o600)
+        file.write_text(self.config())
+        self.launch(PROGRAM, "-c", file)
+
+
+class Tgt(Target):
+    """Debian's tgt. LUN 0 is its controller; it does not end at SIGTERM."""
+    kind = "tgtd"
+    name = "iqn.2026-11.local.peer:tgt"
+    first_lun = 1
+
+    @property
+    def environment(self):
+        return {**os.environ, "TGT_IPC_SOCKET": str(self.folder / "tgtd")}
+
+    def admin(self, *words):
+        run(*inside(self.namespace), "tgtadm", "--lld", "iscsi", *words, env=self.environment)
+
+    def start(self):
+        portals = [word for portal in self.portals for word in ("--iscsi", f"portal={portal}")]
+        self.launch("tgtd", "--foreground", *portals, env=self.environment)
+        self.admin("--op", "new", "--mode", "target", "--tid", "1", "--targetname", self.name)
+        for key in "HeaderDigest", "DataDigest":
+            self.admin("--op", "update", "--mode", "target", "--tid", "1", "--name", key,
+                       "--value", "CRC32C,None")
+        for number, lun in enumerate(self.luns, 1):
+            flags = ["--bsoflags", "direct"] if lun.write == "direct" else []
+            self.admin("--op", "new", "--mode", "logicalunit", "--tid", "1", "--lun", number,
+                       "--backing-store", lun.device, *flags)
+            if lun.read_only:
+                self.admin("--op", "update", "--mode", "logicalunit", "--tid", "1",
+                           "--lun", number, "--params", "readonly=1")
+        if self.secrets:
+            self.add_account(self.secrets.user, self.secrets.secret)
+            self.add_account(self.secrets.target_user, self.secrets.target_secret, "--outgoing")
+        self.admin("--op", "bind", "--mode", "target", "--tid", "1", "--initiator-address", "ALL")
+
+    def add_account(self, user, secret, *direction):
+        self.admin("--op", "new", "--mode", "account", "--user", user, "--password", secret)
+        self.admin("--op", "bind", "--mode", "account", "--tid", "1", "--user", user, *direction)
+
+    def stop(self):
+        self.kill()
