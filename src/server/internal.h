@@ -1,0 +1,163 @@
+/*
+ * internal.h - what the files of the edge share: the loop and everything that hangs on it.
+ *
+ *   server.c        start, signals, reload, shutdown order, watchdog
+ *   iscsi_server.c  portals and connections: sockets ↔ iscsi_connection
+ *   targets.c       config → targets, LUNs, devices; opening on workers; what a reload changes
+ *   identity.c      who a LUN is: configured, stored, derived or generated
+ *   state.c         the state directory: records that survive the process
+ *   http_server.c   libmicrohttpd in the loop
+ *   status_source.c gathers the report that status/ prints
+ */
+#pragma once
+#include <ev.h>
+
+#include <netboot-target/block.h>
+#include <netboot-target/config.h>
+#include <netboot-target/iscsi.h>
+#include <netboot-target/scsi.h>
+#include <netboot-target/server.h>
+#include <netboot-target/util/store.h>
+
+struct server;
+
+/* ── targets and LUNs ────────────────────────────────────────────────────────────────────────────
+ */
+
+enum lun_state {
+    LUN_WAITING, /* its device is not there yet, or just being opened */
+    LUN_OPEN,
+    LUN_REFUSED, /* held by someone else, or its identity is taken: `error` says by whom */
+    LUN_CLOSING,
+};
+
+struct served_lun {
+    struct served_target *target;
+    const struct config_lun *config; /* of target->config */
+    unsigned number;
+    enum lun_state state;
+    struct error error; /* why it is not open */
+    struct block_location location;
+    struct block_device *device; /* LUN_OPEN */
+    struct scsi_lu *lu;          /* LUN_OPEN */
+    struct block_identity derived;
+    uint8_t identity[16];
+    char identity_text[192]; /* "GPT disk GUID …", "kept in …" */
+    uint64_t first_try_us;
+    bool reported;
+    struct open_attempt *attempt; /* a worker is at it */
+};
+
+struct served_target {
+    struct served_target *prev, *next;
+    struct server *server;
+    struct config *owner; /* the reference that keeps `config` alive */
+    const struct config_target *config;
+    char iqn[ISCSI_NAME_BYTES];
+    struct iscsi_credentials initiator_credentials; /* configured or generated */
+    struct iscsi_credentials target_credentials;
+    char secrets_path[512];   /* where generated secrets lie, or "" */
+    struct scsi_target *scsi; /* once every LUN is open */
+    struct iscsi_target *iscsi;
+    unsigned lun_count;
+    struct served_lun *luns;
+    bool removing;
+};
+
+/* ── the server ──────────────────────────────────────────────────────────────────────────────────
+ */
+
+struct iscsi_server;
+struct http_server;
+struct state;
+
+struct server {
+    struct ev_loop *loop;
+    struct config *config;
+    const struct server_options *options;
+    uint64_t started_us; /* monotonic */
+    uint64_t started_unix_seconds;
+    struct block_io *io;
+    struct pool *pool;
+    struct state *state;
+    struct iscsi_node *node;
+    struct served_target *targets;
+    struct iscsi_server *iscsi;
+    struct http_server *http;
+    bool draining;
+    bool serving; /* POST /serving off: no offers, no new logins */
+    int exit_code;
+
+    ev_io io_watchers[2];
+    ev_prepare io_kick;
+    ev_timer housekeeping; /* retries, device observation; runs only while there is a reason */
+    ev_timer watchdog;
+    ev_timer drain_deadline;
+    ev_signal hangup, terminate, interrupt;
+};
+
+/* Monotonic microseconds of this loop turn. */
+uint64_t server_now_us(const struct server *server);
+/* Makes the housekeeping timer run within a second. */
+void server_want_housekeeping(struct server *server);
+/* POST /serving: new logins and offers on or off; running sessions stay. */
+void server_set_serving(struct server *server, bool serving);
+
+/* ── targets.c ───────────────────────────────────────────────────────────────────────────────────
+ */
+
+int targets_start(struct server *server, struct error *error);
+/* Carries out what changed between the running and the new config; takes over neither. */
+void targets_reload(struct server *server, struct config *config);
+/* Tries what waits, looks at open devices. Returns whether it wants to be called again soon. */
+bool targets_tick(struct server *server);
+/* True when every LUN that is configured is open. */
+bool targets_all_open(const struct server *server);
+/* True when nothing can ever be served: every LUN is refused. */
+bool targets_hopeless(const struct server *server);
+void targets_flush_and_close(struct server *server, void (*closed)(struct server *server));
+const char *lun_state_word(const struct served_lun *lun); /* for status: "open", "waiting", … */
+struct served_lun *targets_find_lun(struct server *server, const char *target, unsigned number);
+
+/* ── identity.c ──────────────────────────────────────────────────────────────────────────────────
+ */
+
+/* Fills lun->identity and identity_text. -EEXIST with the cure when another LUN has the same one.
+ */
+int identity_resolve(struct served_lun *lun, struct error *error);
+void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options *options);
+void identity_make_iqn(const struct served_target *target, char iqn[ISCSI_NAME_BYTES]);
+
+/* ── state.c ─────────────────────────────────────────────────────────────────────────────────────
+ */
+
+/* `directory` is made (0700) if it is missing; one that cannot be used is told about, and records
+ * then last as long as the process. */
+struct state *state_new(const char *directory, struct block_io *io);
+void state_free(struct state *state);
+struct store *state_store(struct state *state);
+/* A record's content with a NUL behind it, to be freed; NULL: there is none. Only at start and when
+ * a target is opened. */
+char *state_load(struct state *state, const char *name, size_t *ret_length);
+/* Writes at once and waits for the disk: only at start. 0 or -errno. */
+int state_save(struct state *state, const char *name, const void *data, size_t length);
+/* Where a record lies, for a person; "" when the state directory cannot be used. */
+void state_path(const struct state *state, const char *name, char *to, size_t size);
+
+/* ── iscsi_server.c ──────────────────────────────────────────────────────────────────────────────
+ */
+
+int iscsi_server_start(struct server *server, struct error *error);
+/* Listens where the config says now; connections of portals that went away stay. */
+void iscsi_server_reload(struct server *server, const struct config *config);
+void iscsi_server_stop_accepting(struct server *server);
+void iscsi_server_free(struct server *server);
+/* "0.0.0.0:3260", …; for the status. Returns how many. */
+unsigned iscsi_server_portals(const struct server *server, char (*to)[64], unsigned limit);
+
+/* ── http_server.c, status_source.c ──────────────────────────────────────────────────────────────
+ */
+
+int http_server_start(struct server *server, struct error *error);
+void http_server_reload(struct server *server, const struct config *config);
+void http_server_free(struct server *server);
