@@ -21,6 +21,7 @@
 #define FIRST_TIMEOUT_MS   1000u
 #define MINIMUM_TIMEOUT_MS 250u
 #define MAXIMUM_TIMEOUT_MS 8000u
+#define GO_BACK_MS         10u
 #define TRIES              6u
 /* Until the client has answered once, its address may be forged: what we send twice to a victim is
  * all an attacker gets for a request. */
@@ -39,6 +40,8 @@ struct tftp_transfer {
     uint64_t next_block;   /* to be sent next, if not beyond the window */
     uint64_t window_end;   /* last block that may be sent now */
     uint64_t highest_sent; /* an acknowledgement beyond it is nonsense */
+    uint64_t recovery_end; /* what was sent up to here is being sent again */
+    uint64_t went_back_ms;
 
     bool heard; /* the client has acknowledged something: its address is real */
     unsigned tries;
@@ -124,14 +127,39 @@ static void arm(struct tftp_transfer *transfer, uint64_t now_ms)
     transfer->deadline_ms = now_ms + min_of(wait, longest);
 }
 
-static void open_window(struct tftp_transfer *transfer, uint64_t now_ms)
+/* Sends again what follows the last acknowledged block. */
+static void go_back(struct tftp_transfer *transfer, uint64_t now_ms)
 {
     transfer->next_block = transfer->acked_block + 1;
-    transfer->window_end =
-        min_of(transfer->acked_block + transfer->window_blocks, transfer->last_block);
+    transfer->recovery_end = transfer->highest_sent;
+    transfer->went_back_ms = now_ms;
+}
+
+/*
+ * A client that acknowledges less than was sent has lost something, and what follows goes out again
+ * (RFC 7440 §4). But only when the last such round is through, or has had its time: where packets
+ * overtake each other every one can bring such an acknowledgement, and each would cost a window.
+ */
+static uint64_t may_go_back_ms(const struct tftp_transfer *transfer)
+{
+    if (transfer->acked_block >= transfer->recovery_end)
+        return 0;
+    return transfer->went_back_ms + GO_BACK_MS + 2 * transfer->round_trip_ms;
+}
+
+static void open_window(struct tftp_transfer *transfer, uint64_t now_ms)
+{
+    bool lost = transfer->acked_block < transfer->highest_sent;
     transfer->tries = 0;
     transfer->sent_ms = now_ms;
     arm(transfer, now_ms);
+    if (lost && now_ms >= may_go_back_ms(transfer))
+        go_back(transfer, now_ms);
+    else if (lost)
+        transfer->deadline_ms = min_of(transfer->deadline_ms, may_go_back_ms(transfer));
+    transfer->next_block = max_of(transfer->next_block, transfer->acked_block + 1);
+    transfer->window_end =
+        min_of(transfer->acked_block + transfer->window_blocks, transfer->last_block);
 }
 
 struct tftp_transfer *tftp_transfer_new(const struct tftp_request *request,
@@ -267,7 +295,7 @@ enum tftp_verdict tftp_transfer_expire(struct tftp_transfer *transfer, uint64_t 
     }
     transfer->tries++;
     transfer->oack_is_due = transfer->offering;
-    transfer->next_block = transfer->acked_block + 1;
+    go_back(transfer, now_ms);
     transfer->report.retransmissions += transfer->offering;
     arm(transfer, now_ms);
     return TFTP_CONTINUE;
