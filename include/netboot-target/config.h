@@ -76,8 +76,7 @@ struct config_mac {
     uint8_t bytes[6];
 };
 
-/* As written; the first three fields are in network order (RFC 4122), as DHCP option 97 of a
- * UEFI firmware and iPXE's ${uuid} print them. */
+/* The bytes in the order in which they are written. */
 struct config_uuid {
     bool set;
     uint8_t bytes[16];
@@ -334,6 +333,10 @@ DEFINE_CLEANUP(struct config *, config_unref)
 
 /* True when `device` holds "%m": each client has an image of its own, opened when it comes. */
 bool config_lun_per_client(const struct config_lun *lun);
+/* "error", "warning", "notice", "info" or "debug"; -EINVAL otherwise. */
+int config_parse_log_level(const char *word, enum log_level *ret_level);
+
+/* NULL: there is none of this name. */
 const struct config_target *config_find_target(const struct config *config, const char *name);
 
 /* ---------------------------------------------------------------- comparing, for a reload */

@@ -1,0 +1,90 @@
+/* check_targets.c - targets, their LUNs, and the disks behind them. */
+#include <string.h>
+
+#include "internal.h"
+#include <netboot-target/util/escape.h>
+
+#define LUN_LIMIT 16384 /* flat space addressing has 14 bits (SAM-5 §4.7.7.2) */
+
+static void check_lun(struct reader *reader, const struct config_target *target,
+                      const struct config_lun *lun)
+{
+    bool has_device = reader_has(reader, lun, "device");
+    bool has_disk = reader_has(reader, lun, "disk-with");
+    if (has_device && has_disk)
+        reader_report(reader, false, lun, "disk-with",
+                      "target %s: a LUN has a device or disk-with, not both",
+                      escaped(target->name));
+    else if (!has_device && !has_disk && lun->place.file)
+        reader_report(reader, false, lun, "device",
+                      "target %s: the LUN has no disk: add device = \"/dev/disk/by-id/…\"",
+                      escaped(target->name));
+    if (lun->number >= LUN_LIMIT)
+        reader_report(reader, false, lun, "lun", "target %s: LUN %u is beyond %u",
+                      escaped(target->name), lun->number, LUN_LIMIT - 1);
+}
+
+static void check_luns(struct reader *reader, const struct config_target *target)
+{
+    struct claims numbers = {0};
+    if (!target->luns.count && !reader_has(reader, target, "luns"))
+        reader_report(reader, false, target, "luns",
+                      "target %s has no disk: add luns = ( { device = \"/dev/disk/by-id/…\" } )",
+                      escaped(target->name));
+    else if (!target->luns.count)
+        reader_report(reader, false, target, "luns", "target %s has an empty list of luns",
+                      escaped(target->name));
+    for (unsigned i = 0; i < target->luns.count; i++) {
+        const struct config_lun *lun = &target->luns.items[i];
+        check_lun(reader, target, lun);
+        claim_bytes(&numbers, &lun->number, sizeof lun->number, lun, "lun");
+    }
+    claims_check(&numbers, reader, "the LUN number", "each LUN of a target has its own");
+}
+
+/* Names and disks are one writer's: found here, long before two sessions meet on them. */
+static void check_disks(struct reader *reader)
+{
+    struct claims devices = {0}, serials = {0}, designators = {0};
+    const struct config *config = reader->config;
+    for (unsigned i = 0; i < config->targets.count; i++) {
+        const struct config_target *target = &config->targets.items[i];
+        for (unsigned j = 0; j < target->luns.count; j++) {
+            const struct config_lun *lun = &target->luns.items[j];
+            claim_text(&devices, lun->device, lun, "device");
+            claim_text(&devices, lun->disk_with, lun, "disk-with");
+            claim_text(&serials, lun->serial, lun, "serial");
+            if (lun->naa.length)
+                claim_bytes(&designators, lun->naa.bytes, lun->naa.length, lun, "naa");
+            if (lun->eui.length)
+                claim_bytes(&designators, lun->eui.bytes, lun->eui.length, lun, "eui");
+        }
+    }
+    for (unsigned i = 0; i < config->clients.count; i++) {
+        const struct config_client *client = &config->clients.items[i];
+        if (client->device && !strstr(client->device, "%m"))
+            claim_text(&devices, client->device, client, "device");
+    }
+    claims_check(&devices, reader, "the disk", "let one LUN serve it to all who need it");
+    claims_check(&serials, reader, "the serial", "initiators would take two disks for one");
+    claims_check(&designators, reader, "the designator", "initiators would take two disks for one");
+}
+
+void check_targets(struct reader *reader)
+{
+    struct claims names = {0}, iqns = {0};
+    const struct config *config = reader->config;
+    if (!config->targets.count && !reader_has(reader, config, "targets"))
+        reader_report(reader, true, config, "targets",
+                      "no disk is served: add targets = ( { luns = ( { device = "
+                      "\"/dev/disk/by-id/…\" } ) } )");
+    for (unsigned i = 0; i < config->targets.count; i++) {
+        const struct config_target *target = &config->targets.items[i];
+        claim_text(&names, target->name, target, "name");
+        claim_text(&iqns, target->iqn, target, "iqn");
+        check_luns(reader, target);
+    }
+    claims_check(&names, reader, "the target name", "each target has its own");
+    claims_check(&iqns, reader, "the iSCSI name", "each target has its own");
+    check_disks(reader);
+}
