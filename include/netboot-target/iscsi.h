@@ -80,6 +80,7 @@ enum iscsi_digest_policy {
     ISCSI_DIGEST_PREFER_NONE, /* CRC32C only where the initiator lists nothing else */
     ISCSI_DIGEST_PREFER_CRC32C,
     ISCSI_DIGEST_REQUIRE_CRC32C,
+    ISCSI_DIGEST_REFUSE_CRC32C, /* None only */
 };
 
 struct iscsi_target_options {
@@ -162,6 +163,11 @@ struct iscsi_node *iscsi_node_new(const struct iscsi_node_options *options);
 void iscsi_node_free(struct iscsi_node *node); /* no connection left */
 void iscsi_node_set_limits(struct iscsi_node *node, const struct iscsi_limits *limits);
 int iscsi_node_add_target(struct iscsi_node *node, struct iscsi_target *target); /* -EEXIST */
+/* While targets are still to come (their disks are not open yet) an unknown name is answered 03/01,
+ * retry, instead of 02/03, at which initiators give up. */
+void iscsi_node_set_incomplete(struct iscsi_node *node, bool incomplete);
+/* Logins are answered 03/01 or taken; sessions stay. */
+void iscsi_node_set_refusing(struct iscsi_node *node, bool refusing);
 /* Closes the target's sessions; calls `removed` when the last one has drained. The target may be
  * freed then. May call `removed` at once. */
 void iscsi_node_remove_target(struct iscsi_node *node, struct iscsi_target *target,
@@ -172,6 +178,8 @@ uint64_t iscsi_node_tick(struct iscsi_node *node, uint64_t now_us);
 /* Shutdown: refuses new logins with 03/01, asks sessions to log out (Async event 1) but those of
  * firmware initiators (iPXE, isboot), which would abort on it. */
 void iscsi_node_drain(struct iscsi_node *node);
+/* Some session has been asked to log out and may still do so. */
+bool iscsi_node_waits_for_logout(const struct iscsi_node *node);
 /* Closes every connection; each drains and frees itself. */
 void iscsi_node_close_all(struct iscsi_node *node);
 unsigned iscsi_node_connection_count(const struct iscsi_node *node); /* draining ones included */
@@ -258,6 +266,9 @@ void iscsi_segment_release(struct iscsi_connection *connection,
 /* True when the connection is to be closed once everything committed has left (after logout or a
  * refused login). */
 bool iscsi_connection_ends(const struct iscsi_connection *connection);
+
+/* True when part of a PDU has arrived and the rest is to come: acknowledge it without delay. */
+bool iscsi_connection_is_mid_pdu(const struct iscsi_connection *connection);
 
 /* The socket is closed. The connection waits by itself for its last I/O and frees itself; do not
  * use it afterwards. `reason` for the event, e.g. "connection reset by peer". */

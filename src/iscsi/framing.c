@@ -229,3 +229,8 @@ struct iovec iscsi_connection_bulk(struct iscsi_connection *connection)
         return (struct iovec){0};
     return (struct iovec){.iov_base = in->destination, .iov_len = in->payload_left};
 }
+
+bool iscsi_connection_is_mid_pdu(const struct iscsi_connection *connection)
+{
+    return connection->in.stage != STAGE_HEADER || connection->in.header_have;
+}

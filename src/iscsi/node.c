@@ -60,6 +60,16 @@ int iscsi_node_add_target(struct iscsi_node *node, struct iscsi_target *target)
     return 0;
 }
 
+void iscsi_node_set_incomplete(struct iscsi_node *node, bool incomplete)
+{
+    node->incomplete = incomplete;
+}
+
+void iscsi_node_set_refusing(struct iscsi_node *node, bool refusing)
+{
+    node->draining = refusing;
+}
+
 void iscsi_node_remove_target(struct iscsi_node *node, struct iscsi_target *target,
                               void (*removed)(void *context), void *context)
 {
@@ -119,6 +129,15 @@ void iscsi_node_drain(struct iscsi_node *node)
     struct iscsi_session *next;
     DL_FOREACH_SAFE (node->sessions, session, next)
         ask_to_log_out(session);
+}
+
+bool iscsi_node_waits_for_logout(const struct iscsi_node *node)
+{
+    const struct iscsi_session *session;
+    DL_FOREACH (node->sessions, session)
+        if (session->connection->phase == PHASE_FULL_FEATURE && !session_is_firmware(session))
+            return true;
+    return false;
 }
 
 void iscsi_node_close_all(struct iscsi_node *node)

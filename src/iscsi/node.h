@@ -39,7 +39,8 @@ struct iscsi_node {
     struct random_source *random;
     struct iscsi_auth discovery_auth;
     size_t zero_copy_min_bytes;
-    bool draining;
+    bool draining;   /* new logins are answered 03/01 */
+    bool incomplete; /* and so are unknown target names */
 
     struct iscsi_target *targets;
     struct iscsi_connection *connections; /* those with a socket */

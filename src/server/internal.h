@@ -82,9 +82,13 @@ struct server {
     struct state *state;
     struct iscsi_node *node;
     struct served_target *targets;
+    struct job_queue *opening; /* devices being found and claimed */
     struct iscsi_server *iscsi;
     struct http_server *http;
     bool draining;
+    bool ready;   /* every target was open once */
+    bool closing; /* no connection is left: disks are flushed */
+    uint64_t drain_started_us;
     bool serving; /* POST /serving off: no offers, no new logins */
     int exit_code;
 
@@ -92,7 +96,7 @@ struct server {
     ev_prepare io_kick;
     ev_timer housekeeping; /* retries, device observation; runs only while there is a reason */
     ev_timer watchdog;
-    ev_timer drain_deadline;
+    ev_timer drain;
     ev_signal hangup, terminate, interrupt;
 };
 
@@ -100,6 +104,8 @@ struct server {
 uint64_t server_now_us(const struct server *server);
 /* Makes the housekeeping timer run within a second. */
 void server_want_housekeeping(struct server *server);
+/* A target became ready, or is gone. */
+void server_targets_changed(struct server *server);
 /* POST /serving: new logins and offers on or off; running sessions stay. */
 void server_set_serving(struct server *server, bool serving);
 
@@ -115,7 +121,10 @@ bool targets_tick(struct server *server);
 bool targets_all_open(const struct server *server);
 /* True when nothing can ever be served: every LUN is refused. */
 bool targets_hopeless(const struct server *server);
-void targets_flush_and_close(struct server *server, void (*closed)(struct server *server));
+/* Ends every target; server_targets_changed() is called as each is gone. */
+void targets_flush_and_close(struct server *server);
+/* Keeps the name of a target's new owner. */
+void targets_note_owner(struct server *server, const char *iqn);
 const char *lun_state_word(const struct served_lun *lun); /* for status: "open", "waiting", … */
 struct served_lun *targets_find_lun(struct server *server, const char *target, unsigned number);
 
@@ -147,6 +156,7 @@ void state_path(const struct state *state, const char *name, char *to, size_t si
 /* ── iscsi_server.c ──────────────────────────────────────────────────────────────────────────────
  */
 
+extern const struct iscsi_callbacks iscsi_server_callbacks; /* context: the server */
 int iscsi_server_start(struct server *server, struct error *error);
 /* Listens where the config says now; connections of portals that went away stay. */
 void iscsi_server_reload(struct server *server, const struct config *config);

@@ -1,0 +1,568 @@
+/*
+ * targets.c - from the configuration to disks on the wire: opens what is configured on workers,
+ * puts a target together when all its LUNs are open, carries out a reload, closes in order.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "internal.h"
+#include "secrets.h"
+
+#include <netboot-target/util/array.h>
+#include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/log.h>
+
+#define BUSY_PATIENCE_MS 5000 /* our predecessor keeps its claim until it is completely gone */
+
+/* One try to find, claim and identify a LUN's device, on a worker: each of them may wait for a
+ * disk. */
+struct open_attempt {
+    struct job job;
+    struct served_lun *lun; /* NULL: the target was removed meanwhile */
+    struct block_io *io;
+    char specification[4096];
+    bool whole_disk;
+    struct block_open_options options;
+    struct block_location location;
+    struct block_device *device;
+    struct block_identity identity;
+    int result;
+    struct error error;
+};
+
+static void target_assemble(struct served_target *target);
+
+/* ── opening ─────────────────────────────────────────────────────────────────────────────────────
+ */
+
+static void attempt_run(struct job *job)
+{
+    struct open_attempt *attempt = container_of(job, struct open_attempt, job);
+    attempt->result = block_find(attempt->specification, attempt->whole_disk, &attempt->location,
+                                 &attempt->error);
+    if (attempt->result)
+        return;
+    attempt->result = block_open(attempt->io, &attempt->location, &attempt->options,
+                                 &attempt->device, &attempt->error);
+    if (attempt->result)
+        return;
+    attempt->result = block_identify(&attempt->location, &attempt->identity, &attempt->error);
+}
+
+static void on_device_changed(struct block_device *device, void *context)
+{
+    struct served_lun *lun = context;
+    log_notice("device changed: target=%s lun=%u device=%s blocks=%llu health=%s",
+               lun->target->config->name, lun->number, device->path,
+               (unsigned long long)device->geometry.blocks, lun_state_word(lun));
+    scsi_lu_device_changed(lun->lu);
+}
+
+/* Each reason is told once; a LUN that goes on waiting says nothing new. */
+static void lun_failed(struct served_lun *lun, int result, const struct error *error)
+{
+    uint64_t waited_ms = (server_now_us(lun->target->server) - lun->first_try_us) / 1000;
+    uint64_t patience_ms = max_of(lun->config->wait_ms, (uint64_t)BUSY_PATIENCE_MS);
+    bool may_come = result == -ENOENT || result == -EBUSY || result == -ENXIO;
+    bool news = strcmp(lun->error.text, error->text) != 0;
+    lun->error = *error;
+    if (!may_come || waited_ms >= patience_ms)
+        lun->state = LUN_REFUSED;
+    if (lun->state == LUN_REFUSED && !lun->reported) {
+        lun->reported = true;
+        log_error("target %s, LUN %u is not served: %s", lun->target->config->name, lun->number,
+                  error->text);
+    } else if (news && !lun->reported) {
+        log_warning("target %s, LUN %u: %s; waiting for it", lun->target->config->name, lun->number,
+                    error->text);
+    }
+    server_want_housekeeping(lun->target->server);
+}
+
+static void lun_opened(struct served_lun *lun, struct open_attempt *attempt)
+{
+    struct error error;
+    lun->location = attempt->location;
+    lun->derived = attempt->identity;
+    int result = identity_resolve(lun, &error);
+    if (result) {
+        lun_failed(lun, result, &error);
+        return;
+    }
+    struct server *server = lun->target->server;
+    struct scsi_environment environment = {.pool = server->pool,
+                                           .store = state_store(server->state)};
+    struct scsi_lu_options options = {
+        .read_only = lun->config->read_only,
+        .allow_sanitize = lun->config->sanitize,
+        .rotation_rate = lun->config->rotation_rate != CONFIG_UNSET
+                             ? (uint16_t)lun->config->rotation_rate
+                             : (attempt->device->geometry.rotational ? 0 : 1),
+    };
+    identity_fill_options(lun, &options);
+    lun->lu = scsi_lu_new(&environment, attempt->device, &options);
+    if (!lun->lu) {
+        error_set(&error, 0, "out of memory");
+        lun_failed(lun, -ENOMEM, &error);
+        return;
+    }
+    lun->device = take_pointer(attempt->device);
+    lun->device->changed = on_device_changed;
+    lun->device->changed_context = lun;
+    size_t length;
+    _cleanup_free_ char *record = state_load(server->state, options.store_name, &length);
+    if (record && scsi_lu_restore_reservations(lun->lu, record, length))
+        log_error("the kept reservations of %s cannot be read and are forgotten",
+                  lun->device->path);
+    lun->state = LUN_OPEN;
+    lun->error.text[0] = '\0';
+    target_assemble(lun->target);
+}
+
+static void attempt_done(struct job *job)
+{
+    struct open_attempt *attempt = container_of(job, struct open_attempt, job);
+    struct served_lun *lun = attempt->lun;
+    if (lun) {
+        lun->attempt = NULL;
+        if (attempt->result)
+            lun_failed(lun, attempt->result, &attempt->error);
+        else
+            lun_opened(lun, attempt);
+    }
+    block_device_close(attempt->device);
+    free(attempt);
+}
+
+static void lun_try(struct served_lun *lun)
+{
+    struct server *server = lun->target->server;
+    struct open_attempt *attempt = calloc(1, sizeof *attempt);
+    if (!attempt)
+        return;
+    const struct config_lun *config = lun->config;
+    static const enum block_write_mode modes[] = {
+        [CONFIG_WRITE_AUTO] = BLOCK_WRITE_AUTO,
+        [CONFIG_WRITE_DIRECT] = BLOCK_WRITE_DIRECT,
+        [CONFIG_WRITE_BUFFERED] = BLOCK_WRITE_BUFFERED,
+    };
+    attempt->job.run = attempt_run;
+    attempt->job.done = attempt_done;
+    attempt->lun = lun;
+    attempt->io = server->io;
+    attempt->whole_disk = config->disk_with != NULL;
+    snprintf(attempt->specification, sizeof attempt->specification, "%s",
+             config->device ? config->device : config->disk_with);
+    attempt->options = (struct block_open_options){.read_only = config->read_only,
+                                                   .force = config->force,
+                                                   .write_mode = modes[config->write],
+                                                   .discard = config->discard};
+    lun->attempt = attempt;
+    if (!lun->first_try_us)
+        lun->first_try_us = server_now_us(server);
+    job_queue_submit(server->opening, &attempt->job);
+}
+
+/* ── putting a target together ───────────────────────────────────────────────────────────────────
+ */
+
+static enum iscsi_digest_policy digest_policy(enum config_digests digests)
+{
+    static const enum iscsi_digest_policy policies[] = {
+        [CONFIG_DIGESTS_NONE] = ISCSI_DIGEST_REFUSE_CRC32C,
+        [CONFIG_DIGESTS_ALLOW] = ISCSI_DIGEST_PREFER_NONE,
+        [CONFIG_DIGESTS_PREFER] = ISCSI_DIGEST_PREFER_CRC32C,
+        [CONFIG_DIGESTS_REQUIRE] = ISCSI_DIGEST_REQUIRE_CRC32C,
+    };
+    return policies[digests];
+}
+
+/* Networks back to the text form iscsi/ checks, since that room knows no config. */
+struct address_list {
+    char text[64][INET6_ADDRSTRLEN + 5];
+    const char *pointers[64];
+    unsigned count;
+};
+
+static void list_addresses(const struct config_target *config, struct address_list *list)
+{
+    list->count = min_of(config->addresses.count, (unsigned)ARRAY_SIZE(list->pointers));
+    for (unsigned i = 0; i < list->count; i++) {
+        const struct config_network *network = &config->addresses.items[i];
+        char host[INET6_ADDRSTRLEN];
+        inet_ntop(network->family, &network->ipv4, host, sizeof host);
+        snprintf(list->text[i], sizeof list->text[i], "%s/%u", host, network->prefix);
+        list->pointers[i] = list->text[i];
+    }
+}
+
+static struct iscsi_target *make_iscsi_target(struct served_target *target, struct error *error)
+{
+    const struct config_target *config = target->config;
+    struct address_list addresses;
+    list_addresses(config, &addresses);
+    struct iscsi_target_options options = {
+        .name = target->iqn,
+        .alias = config->alias,
+        .initiators = (const char *const *)config->initiators.items,
+        .initiator_count = config->initiators.count,
+        .addresses = addresses.pointers,
+        .address_count = addresses.count,
+        .shared = config->shared,
+        .hold_ms = config->hold_ms,
+        .header_digest = digest_policy(config->digests),
+        .data_digest = digest_policy(config->digests),
+        .initial_r2t = true,
+    };
+    secrets_fill_auth(target, &options.auth);
+    return iscsi_target_new(&options, target->scsi, error);
+}
+
+static void owner_record(const struct served_target *target, char *to, size_t size)
+{
+    snprintf(to, size, "owner-%s", target->config->name);
+}
+
+static void restore_owner(struct served_target *target)
+{
+    char name[96];
+    owner_record(target, name, sizeof name);
+    size_t length;
+    _cleanup_free_ char *owner = state_load(target->server->state, name, &length);
+    if (owner && length && length < ISCSI_NAME_BYTES)
+        iscsi_target_set_owner(target->iscsi, owner, server_now_us(target->server));
+}
+
+void targets_note_owner(struct server *server, const char *iqn)
+{
+    struct served_target *target;
+    DL_FOREACH (server->targets, target) {
+        if (!target->iscsi || strcmp(target->iqn, iqn) != 0)
+            continue;
+        char name[96];
+        owner_record(target, name, sizeof name);
+        const char *owner = iscsi_target_owner(target->iscsi);
+        struct store *store = state_store(server->state);
+        store->put(store, name, owner, strlen(owner), NULL, NULL);
+    }
+}
+
+static void announce(const struct served_target *target)
+{
+    log_notice("serving target %s as %s%s", target->config->name, target->iqn,
+               target->config->auth.mode == CONFIG_AUTH_NONE ? ", open to everyone on the network"
+                                                             : "");
+    for (unsigned i = 0; i < target->lun_count; i++) {
+        const struct served_lun *lun = &target->luns[i];
+        const struct block_geometry *geometry = &lun->device->geometry;
+        log_notice("  LUN %u: %s, %.1f GB, %s, identity %s", lun->number, lun->device->path,
+                   (double)geometry->blocks * geometry->logical_block_bytes / 1e9,
+                   geometry->read_only || lun->config->read_only ? "read-only"
+                                                                 : lun->device->write_mode,
+                   lun->identity_text);
+    }
+    if (target->secrets_path[0])
+        log_notice("  CHAP names and secrets: %s", target->secrets_path);
+}
+
+static int assemble(struct served_target *target, struct error *error)
+{
+    identity_make_iqn(target, target->iqn);
+    target->scsi = scsi_target_new(target->iqn);
+    if (!target->scsi)
+        return error_set(error, -ENOMEM, "out of memory");
+    for (unsigned i = 0; i < target->lun_count; i++) {
+        int result = scsi_target_add_lu(target->scsi, target->luns[i].number, target->luns[i].lu);
+        if (result)
+            return error_set(error, result, "LUN %u cannot be added: %s", target->luns[i].number,
+                             strerror(-result));
+    }
+    int result = secrets_prepare(target, error);
+    if (result)
+        return result;
+    target->iscsi = make_iscsi_target(target, error);
+    if (!target->iscsi)
+        return -EINVAL;
+    if (iscsi_node_add_target(target->server->node, target->iscsi))
+        return error_set(error, -EEXIST, "its name %s is taken by another target", target->iqn);
+    return 0;
+}
+
+static void target_assemble(struct served_target *target)
+{
+    for (unsigned i = 0; i < target->lun_count; i++)
+        if (target->luns[i].state != LUN_OPEN)
+            return;
+    struct error error;
+    if (assemble(target, &error)) {
+        log_error("target %s is not served: %s", target->config->name, error.text);
+        iscsi_target_free(take_pointer(target->iscsi));
+        scsi_target_free(take_pointer(target->scsi));
+        return;
+    }
+    restore_owner(target);
+    iscsi_target_set_ready(target->iscsi, true);
+    announce(target);
+    server_targets_changed(target->server);
+}
+
+static int target_new(struct server *server, struct config *config,
+                      const struct config_target *target_config)
+{
+    struct served_target *target = calloc(1, sizeof *target);
+    if (!target)
+        return -ENOMEM;
+    target->luns = calloc(target_config->luns.count, sizeof *target->luns);
+    if (!target->luns) {
+        free(target);
+        return -ENOMEM;
+    }
+    target->server = server;
+    target->owner = config_ref(config);
+    target->config = target_config;
+    target->lun_count = target_config->luns.count;
+    DL_APPEND(server->targets, target);
+    for (unsigned i = 0; i < target->lun_count; i++) {
+        struct served_lun *lun = &target->luns[i];
+        lun->target = target;
+        lun->config = &target_config->luns.items[i];
+        lun->number = lun->config->number;
+        lun_try(lun);
+    }
+    return 0;
+}
+
+/* ── closing ─────────────────────────────────────────────────────────────────────────────────────
+ */
+
+struct closing {
+    struct block_request flush;
+    struct served_target *target;
+    struct served_lun *lun;
+};
+
+static void target_free(struct served_target *target)
+{
+    struct server *server = target->server;
+    DL_DELETE(server->targets, target);
+    secrets_wipe(target);
+    config_unref(target->owner);
+    free(target->luns);
+    free(target);
+    server_targets_changed(server);
+}
+
+static void free_when_all_closed(struct served_target *target)
+{
+    for (unsigned i = 0; i < target->lun_count; i++)
+        if (target->luns[i].device)
+            return;
+    target_free(target);
+}
+
+static void close_device(struct served_lun *lun)
+{
+    block_device_close(take_pointer(lun->device));
+    free_when_all_closed(lun->target);
+}
+
+static void flushed(struct block_request *request)
+{
+    struct closing *closing = request->context;
+    struct served_lun *lun = closing->lun;
+    if (request->result)
+        log_error("the last flush failed, acknowledged writes may be lost: device=%s error=%s",
+                  lun->device->path, strerror(-request->result));
+    free(closing);
+    close_device(lun);
+}
+
+static void flush_and_close(struct served_lun *lun)
+{
+    struct closing *closing = lun->device->geometry.read_only || lun->config->read_only
+                                  ? NULL
+                                  : calloc(1, sizeof *closing);
+    scsi_lu_free(take_pointer(lun->lu));
+    lun->state = LUN_CLOSING;
+    lun->device->changed = NULL;
+    if (!closing) {
+        close_device(lun);
+        return;
+    }
+    closing->lun = lun;
+    closing->flush =
+        (struct block_request){.operation = BLOCK_FLUSH, .done = flushed, .context = closing};
+    block_submit(lun->device, &closing->flush);
+}
+
+/* No session is left. */
+static void target_drained(void *context)
+{
+    struct served_target *target = context;
+    iscsi_target_free(take_pointer(target->iscsi));
+    scsi_target_free(take_pointer(target->scsi));
+    bool any = false;
+    unsigned count = target->lun_count;
+    for (unsigned i = 0; i < count; i++)
+        any |= target->luns[i].device != NULL;
+    if (!any) {
+        target_free(target);
+        return;
+    }
+    /* The last one to close frees the target, so the list is taken first. */
+    struct served_lun *open[SCSI_LUN_LIMIT];
+    unsigned open_count = 0;
+    for (unsigned i = 0; i < count; i++)
+        if (target->luns[i].device)
+            open[open_count++] = &target->luns[i];
+    for (unsigned i = 0; i < open_count; i++)
+        flush_and_close(open[i]);
+}
+
+static void target_remove(struct served_target *target)
+{
+    if (target->removing)
+        return;
+    target->removing = true;
+    for (unsigned i = 0; i < target->lun_count; i++)
+        if (target->luns[i].attempt)
+            take_pointer(target->luns[i].attempt)->lun = NULL;
+    if (target->iscsi)
+        iscsi_node_remove_target(target->server->node, target->iscsi, target_drained, target);
+    else
+        target_drained(target);
+}
+
+void targets_flush_and_close(struct server *server)
+{
+    struct served_target *target;
+    struct served_target *next;
+    DL_FOREACH_SAFE (server->targets, target, next)
+        target_remove(target);
+}
+
+/* ── start, reload, tick ─────────────────────────────────────────────────────────────────────────
+ */
+
+int targets_start(struct server *server, struct error *error)
+{
+    server->opening = job_queue_new(block_io_workers(server->io), 4);
+    if (!server->opening)
+        return error_set(error, -ENOMEM, "out of memory");
+    for (unsigned i = 0; i < server->config->targets.count; i++)
+        if (target_new(server, server->config, &server->config->targets.items[i]))
+            return error_set(error, -ENOMEM, "out of memory");
+    return 0;
+}
+
+static struct served_target *find_target(struct server *server, const struct config_target *config)
+{
+    struct served_target *target;
+    DL_FOREACH (server->targets, target)
+        if (target->config == config && !target->removing)
+            return target;
+    return NULL;
+}
+
+/* Its sessions go on; only what it points to moves. */
+static void target_adopt(struct served_target *target, struct config *config,
+                         const struct config_target *target_config)
+{
+    config_unref(target->owner);
+    target->owner = config_ref(config);
+    target->config = target_config;
+    for (unsigned i = 0; i < target->lun_count; i++)
+        target->luns[i].config = &target_config->luns.items[i];
+}
+
+void targets_reload(struct server *server, struct config *config)
+{
+    struct config_diff diff;
+    if (config_diff(server->config, config, &diff)) {
+        log_error("reload: out of memory, nothing changed");
+        return;
+    }
+    for (unsigned i = 0; i < diff.targets.count; i++) {
+        const struct config_target_change *change = &diff.targets.items[i];
+        struct served_target *target = change->old ? find_target(server, change->old) : NULL;
+        if (change->change == CONFIG_UNCHANGED && target) {
+            target_adopt(target, config, change->new);
+            continue;
+        }
+        if (target)
+            target_remove(target);
+        if (change->new &&target_new(server, config, change->new))
+            log_error("reload: out of memory, target %s is not served", change->new->name);
+    }
+    config_diff_done(&diff);
+}
+
+bool targets_tick(struct server *server)
+{
+    bool waiting = false;
+    struct served_target *target;
+    DL_FOREACH (server->targets, target) {
+        if (target->removing)
+            continue;
+        for (unsigned i = 0; i < target->lun_count; i++) {
+            struct served_lun *lun = &target->luns[i];
+            if (lun->state == LUN_OPEN) {
+                block_device_observe(lun->device);
+                continue;
+            }
+            waiting = true;
+            if (!lun->attempt)
+                lun_try(lun);
+        }
+    }
+    return waiting;
+}
+
+bool targets_all_open(const struct server *server)
+{
+    const struct served_target *target;
+    DL_FOREACH (server->targets, target)
+        if (!target->iscsi)
+            return false;
+    return true;
+}
+
+bool targets_hopeless(const struct server *server)
+{
+    const struct served_target *target;
+    DL_FOREACH (server->targets, target)
+        for (unsigned i = 0; i < target->lun_count; i++)
+            if (target->luns[i].state != LUN_REFUSED)
+                return false;
+    return true;
+}
+
+const char *lun_state_word(const struct served_lun *lun)
+{
+    static const char *const words[] = {[LUN_WAITING] = "waiting",
+                                        [LUN_OPEN] = "open",
+                                        [LUN_REFUSED] = "refused",
+                                        [LUN_CLOSING] = "closing"};
+    if (lun->state == LUN_OPEN && lun->device->health == BLOCK_WRITES_LATCHED)
+        return "write-fault";
+    if (lun->state == LUN_OPEN && lun->device->health == BLOCK_GONE)
+        return "gone";
+    return words[lun->state];
+}
+
+struct served_lun *targets_find_lun(struct server *server, const char *name, unsigned number)
+{
+    struct served_target *target;
+    DL_FOREACH (server->targets, target) {
+        if (target->removing || strcmp(target->config->name, name) != 0)
+            continue;
+        for (unsigned i = 0; i < target->lun_count; i++)
+            if (target->luns[i].number == number)
+                return &target->luns[i];
+    }
+    return NULL;
+}
