@@ -38,12 +38,11 @@ struct residual {
 static struct residual command_residual(const struct iscsi_command *command)
 {
     const struct scsi_task *task = command->task;
-    bool good = task->status == SCSI_STATUS_GOOD;
     uint64_t moved;
-    if (command->write)
-        moved = good ? task->data_out_wanted_bytes : command->received_bytes;
+    if (command->write) /* what the CDB asks for counts, also where the command failed */
+        moved = task->data_out_wanted_bytes;
     else
-        moved = good ? task->data_in_bytes : command->sent_bytes;
+        moved = task->status == SCSI_STATUS_GOOD ? task->data_in_bytes : command->sent_bytes;
     uint64_t expected = command->read || command->write ? command->expected_bytes : 0;
     if (moved < expected)
         return (struct residual){DATA_IN_UNDERFLOW, (uint32_t)(expected - moved)};

@@ -222,7 +222,7 @@ static enum refusal find_target(struct iscsi_login *login)
     struct iscsi_target *target = iscsi_node_find_target(login->node, login->target_name);
     login->result.target = target;
     if (!target)
-        return login->identified ? REFUSE_NOT_READY : REFUSE_NO_TARGET;
+        return login->identified || login->node->incomplete ? REFUSE_NOT_READY : REFUSE_NO_TARGET;
     if (!iscsi_target_admits(target, login->result.initiator, &login->peer))
         return REFUSE_NOT_ADMITTED;
     return target->ready && !target->removing ? REFUSE_NOT : REFUSE_NOT_READY;

@@ -70,11 +70,23 @@ void iscsi_node_set_refusing(struct iscsi_node *node, bool refusing)
     node->draining = refusing;
 }
 
+/* A login that waits for an old session's drain would come back to a target that is gone. */
+static void fail_reinstating(struct iscsi_node *node, const struct iscsi_target *target)
+{
+    struct iscsi_connection *connection;
+    struct iscsi_connection *next;
+    DL_FOREACH_SAFE(node->connections, connection, next)
+        if (connection->phase == PHASE_REINSTATING &&
+            iscsi_login_result(connection->login)->target == target)
+            connection_fail(connection, "the target is being removed");
+}
+
 void iscsi_node_remove_target(struct iscsi_node *node, struct iscsi_target *target,
                               void (*removed)(void *context), void *context)
 {
     DL_DELETE(node->targets, target);
     target->ready = false;
+    fail_reinstating(node, target);
     if (!target->sessions) {
         removed(context);
         return;
