@@ -2,7 +2,8 @@
  * internal.h - what the files of the edge share: the loop and everything that hangs on it.
  *
  *   server.c        start, signals, reload, shutdown order, watchdog
- *   iscsi_server.c  portals and connections: sockets ↔ iscsi_connection
+ *   iscsi_server.c  portals: what listens and accepts
+ *   iscsi_client.c  connections: sockets ↔ iscsi_connection
  *   targets.c       config → targets, LUNs, devices; opening on workers; what a reload changes
  *   identity.c      who a LUN is: configured, stored, derived or generated
  *   state.c         the state directory: records that survive the process
