@@ -76,7 +76,7 @@ void check_interfaces(struct reader *reader)
     struct claims names = {0};
     for (unsigned i = 0; i < reader->config->interfaces.count; i++) {
         const struct config_interface *interface = &reader->config->interfaces.items[i];
-        if (!interface->name && !reader_has(reader, interface, "name"))
+        if (!interface->name && interface->place.file && !reader_has(reader, interface, "name"))
             reader_report(reader, false, interface, "name",
                           "an interface without a name: add name = \"eth0\"");
         claim_text(&names, interface->name, interface, "name");
@@ -140,6 +140,8 @@ static void check_client_identity(struct reader *reader, const struct config_cli
     for (const char *const *key = keys; *key; key++)
         if (reader_has(reader, client, *key))
             return;
+    if (!client->place.file)
+        return; /* it was no group */
     reader_report(reader, false, client, "mac",
                   "a client that nothing names: add mac = \"52:54:00:…\", uuid or serial");
 }

@@ -27,6 +27,8 @@ static void check_lun(struct reader *reader, const struct config_target *target,
 static void check_luns(struct reader *reader, const struct config_target *target)
 {
     struct claims numbers = {0};
+    if (!target->luns.count && !target->place.file)
+        return; /* it was no group */
     if (!target->luns.count && !reader_has(reader, target, "luns"))
         reader_report(reader, false, target, "luns",
                       "target %s has no disk: add luns = ( { device = \"/dev/disk/by-id/…\" } )",

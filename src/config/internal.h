@@ -124,7 +124,8 @@ struct segment {
 struct sources {
     CONFIG_LIST(struct source) files;
     CONFIG_LIST(struct segment) segments;
-    char *text; /* with a NUL behind it */
+    CONFIG_LIST(unsigned) wrapped; /* lines of the whole text with an integer libconfig wraps */
+    char *text;                    /* with a NUL behind it */
     size_t length;
     unsigned lines; /* newlines in `text` */
 };
@@ -142,6 +143,8 @@ int sources_load(struct sources *sources, const char *path, struct source_errors
 int sources_take_text(struct sources *sources, const char *text, size_t length, const char *name,
                       const char *folder, struct source_errors *errors);
 void sources_done(struct sources *sources);
+/* Whether an integer of this line is not what it says. */
+bool sources_wrapped(const struct sources *sources, unsigned line);
 /* The file that line `line` of the whole text came from, and its line there. */
 const struct source *sources_find(const struct sources *sources, unsigned line, unsigned *ret_line);
 

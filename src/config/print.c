@@ -5,9 +5,10 @@
 #include "internal.h"
 #include <netboot-target/util/buffer.h>
 
-#define COLUMNS    96
-#define PATH_BYTES 200
-#define LINE_BYTES 1024
+#define COLUMNS     96
+#define MAN_COLUMNS 79 /* mandoc -Tlint wants no longer lines */
+#define PATH_BYTES  200
+#define LINE_BYTES  1024
 
 static const char example_head[] =
     "# netboot.conf - what netboot-target serves. See netboot.conf(5).\n"
@@ -24,12 +25,14 @@ static const char example_head[] =
 
 /* ---------------------------------------------------------------- sentences */
 
-/* Breaks text at blanks; every line begins with `prefix`. */
-static void print_wrapped(FILE *to, const char *prefix, const char *text)
+/* Breaks the first `end` bytes of a text at blanks; every line begins with `prefix`. */
+static void print_wrapped_part(FILE *to, size_t columns, const char *prefix, const char *text,
+                               size_t end)
 {
-    size_t room = COLUMNS - strlen(prefix);
-    while (*text) {
-        size_t length = strlen(text);
+    size_t room = columns - strlen(prefix);
+    const char *stop = text + end;
+    while (text < stop) {
+        size_t length = (size_t)(stop - text);
         if (length > room) {
             length = room;
             while (length && text[length] != ' ')
@@ -41,6 +44,11 @@ static void print_wrapped(FILE *to, const char *prefix, const char *text)
         text += length;
         text += *text == ' ';
     }
+}
+
+static void print_wrapped(FILE *to, const char *prefix, const char *text)
+{
+    print_wrapped_part(to, COLUMNS, prefix, text, strlen(text));
 }
 
 static void describe_words(struct buffer *to, const struct key *key)
@@ -134,10 +142,18 @@ static void man_sentences(FILE *to, const char *text)
     while (*text) {
         const char *end = strstr(text, ". ");
         size_t length = end ? (size_t)(end - text) + 1 : strlen(text);
-        fprintf(to, "%.*s\n", (int)length, text);
+        print_wrapped_part(to, MAN_COLUMNS, "", text, length);
         text += length;
         text += *text == ' ';
     }
+}
+
+/* As text, not as the argument of a macro, which would lose its quotes. */
+static void man_description(FILE *to, const char *description)
+{
+    char line[LINE_BYTES + 4];
+    snprintf(line, sizeof line, "(%s)", description);
+    print_wrapped_part(to, MAN_COLUMNS, "", line, strlen(line));
 }
 
 static void man_section(FILE *to, const struct section *section, const char *path)
@@ -152,7 +168,7 @@ static void man_section(FILE *to, const struct section *section, const char *pat
             continue;
         fprintf(to, ".It Cm %s%s%s\n", path, *path ? "." : "", key->name);
         man_sentences(to, key->help);
-        fprintf(to, ".Pq %s\n", describe_key(&description, key));
+        man_description(to, describe_key(&description, key));
     }
     fputs(".El\n", to);
     for (unsigned i = 0; i < section->count; i++) {

@@ -160,8 +160,17 @@ static void guard_secret(struct reading *reading, const config_setting_t *settin
     explicit_bzero(text, strlen(text));
 }
 
+/* What was told already, by the pass over the text. */
+static bool is_wrapped(const struct reading *reading, const config_setting_t *setting)
+{
+    return config_setting_type(setting) == CONFIG_TYPE_INT &&
+           sources_wrapped(reading->reader->sources, (unsigned)config_setting_source_line(setting));
+}
+
 static void read_scalar(struct reading *reading, const config_setting_t *setting, void *to)
 {
+    if (is_wrapped(reading, setting))
+        return;
     const struct key *key = reading->key;
     struct error why = {"out of memory"};
     char number[32];
@@ -224,25 +233,22 @@ static bool list_fits(struct reading *reading, const config_setting_t *setting, 
     return count <= limit;
 }
 
-/* One value may stand without brackets. */
+/* One value may stand without brackets. What is refused counts as one, so that no check calls the
+ * list empty. */
 static void read_value_list(struct reading *reading, const config_setting_t *setting, void *value)
 {
-    if (!config_setting_is_array(setting) && !config_setting_is_list(setting)) {
-        if (config_setting_is_group(setting)) {
-            report_at(reading->reader, setting, "%s: the value is no list of values: [ \"…\" ]",
-                      reading->path);
-            return;
-        }
-        void *only = list_allocate(reading, value, 1);
-        if (only)
-            read_scalar(reading, setting, only);
+    bool is_list = config_setting_is_array(setting) || config_setting_is_list(setting);
+    unsigned count = is_list ? (unsigned)config_setting_length(setting) : 1;
+    bool fits = list_fits(reading, setting, count);
+    char *items = count ? list_allocate(reading, value, fits ? count : 1) : NULL;
+    if (!items || !fits)
         return;
-    }
-    unsigned count = (unsigned)config_setting_length(setting);
-    if (!count || !list_fits(reading, setting, count))
-        return;
-    char *items = list_allocate(reading, value, count);
-    for (unsigned i = 0; items && i < count; i++)
+    if (config_setting_is_group(setting))
+        report_at(reading->reader, setting, "%s: the value is no list of values: [ \"…\" ]",
+                  reading->path);
+    else if (!is_list)
+        read_scalar(reading, setting, items);
+    for (unsigned i = 0; is_list && i < count; i++)
         read_scalar(reading, config_setting_get_elem(setting, i),
                     items + i * reading->key->type->size);
 }

@@ -146,6 +146,14 @@ const struct source *sources_find(const struct sources *sources, unsigned line, 
     return &sources->files.items[segment->source];
 }
 
+bool sources_wrapped(const struct sources *sources, unsigned line)
+{
+    for (unsigned i = 0; i < sources->wrapped.count; i++)
+        if (sources->wrapped.items[i] == line)
+            return true;
+    return false;
+}
+
 void sources_done(struct sources *sources)
 {
     wipe_and_free(sources->text, sources->length);
@@ -153,6 +161,7 @@ void sources_done(struct sources *sources)
         free(sources->files.items[i].path);
     free(sources->files.items);
     free(sources->segments.items);
+    free(sources->wrapped.items);
     *sources = (struct sources){0};
 }
 
@@ -261,6 +270,27 @@ static int scan_include(struct scan *scan)
     return result;
 }
 
+/* The line being scanned as a line of the whole text. */
+static unsigned whole_line(const struct scan *scan)
+{
+    const struct sources *sources = scan->sources;
+    const struct segment *segment = &sources->segments.items[sources->segments.count - 1];
+    return segment->first_line + (scan->line - segment->line);
+}
+
+static void report_wrapped(struct scan *scan, const char *number, size_t length)
+{
+    struct sources *sources = scan->sources;
+    unsigned *grown = realloc(sources->wrapped.items, (sources->wrapped.count + 1) * sizeof *grown);
+    if (grown) {
+        sources->wrapped.items = grown;
+        grown[sources->wrapped.count++] = whole_line(scan);
+    }
+    errors_add(scan->errors->later, false, sources->files.items[scan->source].path, scan->line,
+               "%.*s is beyond 32 bits; a size is written quoted, with its unit: \"8G\"",
+               (int)(length > 40 ? 40 : length), number);
+}
+
 /* libconfig reads integers with atoi(): 4294967297 becomes 1. Only a trailing L makes 64 bits. */
 static void scan_number(struct scan *scan)
 {
@@ -269,13 +299,10 @@ static void scan_number(struct scan *scan)
     errno = 0;
     long long value = strtoll(scan->at, &end, is_hex ? 16 : 10);
     bool overflows = errno == ERANGE;
-    bool is_float = !is_hex && strchr(".eE", *end) && *end;
+    bool is_float = !is_hex && *end && strchr(".eE", *end);
     bool is_long = *end == 'L';
-    if (overflows || (!is_float && !is_long && (value > INT32_MAX || value < INT32_MIN)))
-        errors_add(scan->errors->later, false, scan->sources->files.items[scan->source].path,
-                   scan->line,
-                   "%.*s is beyond 32 bits; a size is written quoted, with its unit: \"8G\"",
-                   (int)(end - scan->at > 40 ? 40 : end - scan->at), scan->at);
+    if (!is_float && (overflows || (!is_long && (value > INT32_MAX || value < INT32_MIN))))
+        report_wrapped(scan, scan->at, (size_t)(end - scan->at));
     scan->at = end;
     scan->at += strspn(scan->at, "0123456789.eEL");
 }

@@ -1,0 +1,91 @@
+/* test_check_network.c - interfaces and clients. */
+#include "helper.h"
+
+#define TAIL "; targets = ({ name = \"laptop\"; " DISK "})"
+
+#define INTERFACE(keys) "interfaces = (\n{ name = \"eth0\";\n" keys "\n})" TAIL
+
+static void pools(void **state)
+{
+    (void)state;
+    config_unref(parse_good(INTERFACE("pool = \"192.168.200.2-192.168.200.9\""), 0));
+    expect_error(INTERFACE("pool = \"192.168.201.2-192.168.201.9\""),
+                 "test.conf:3: interface eth0: the pool lies outside the network of");
+    expect_error(INTERFACE("pool = \"192.168.200.250-192.168.201.9\""),
+                 "test.conf:3: interface eth0: the pool lies outside the network of");
+    expect_error(INTERFACE("pool = \"192.168.200.1-192.168.200.9\""),
+                 "test.conf:3: interface eth0: the pool holds our own fallback-address");
+    expect_error(INTERFACE("pool = \"10.0.0.2-10.255.0.9\"; fallback-address = \"10.0.0.1/8\""),
+                 "test.conf:3: interface eth0: the pool holds 16711688 addresses; at most 65536");
+    /* A server may have an address that is not ours to know. */
+    config_unref(parse_good(INTERFACE("dhcp = \"server\"; pool = \"10.0.0.2-10.0.0.9\""), 0));
+    expect_error(INTERFACE("dhcp = \"server\"; fallback-address = \"10.0.1.1/24\";"
+                           " pool = \"10.0.0.2-10.0.0.9\""),
+                 "test.conf:3: interface eth0: the pool lies outside");
+}
+
+static void interfaces(void **state)
+{
+    (void)state;
+    expect_error(INTERFACE("router = \"10.0.0.1\""),
+                 "test.conf:3: interface eth0: the router lies outside the network of");
+    expect_error("interfaces = ({ dhcp = \"off\" })" TAIL,
+                 "test.conf:1: an interface without a name");
+    expect_error("interfaces = ({ name = \"eth0\" },\n{ name = \"eth0\"; dhcp = \"off\" })" TAIL,
+                 "test.conf:2: the interface eth0 is given twice");
+    expect_problem("interfaces = ({ name = \"eth0\" },\n{ name = \"eth1\" })" TAIL,
+                   "test.conf:2: interfaces eth0 and eth1 share one fallback network", true);
+    config_unref(parse_good("interfaces = ({ name = \"eth0\" },"
+                            "{ name = \"eth1\"; dhcp = \"proxy\" })" TAIL,
+                            0));
+}
+
+#define CLIENT(keys) "clients = (\n{ " keys " })" TAIL
+
+static void client_targets(void **state)
+{
+    (void)state;
+    config_unref(parse_good(CLIENT("serial = \"1\"; target = \"laptop\"; lun = 0"), 0));
+    expect_error(CLIENT("serial = \"1\";\n target = \"labtop\""),
+                 "test.conf:3: there is no target labtop; did you mean laptop?");
+    expect_error(CLIENT("serial = \"1\";\n lun = 1"), "test.conf:3: target laptop has no LUN 1");
+    expect_error(CLIENT("menu = true"), "test.conf:2: a client that nothing names");
+    expect_error(CLIENT("serial = \"1\";\n device = \"UUID=1\""),
+                 "test.conf:3: a client's own device is a path");
+    expect_error(CLIENT("serial = \"1\";\n device = \"/srv/%m.img\""),
+                 "test.conf:3: %m is the client's MAC, which is not given here");
+}
+
+#define TWO(one, two) "clients = ({ " one " },\n{ " two " })" TAIL
+#define MAC(last)     "mac = \"52:54:00:00:00:" last "\"; "
+
+static void duplicates(void **state)
+{
+    (void)state;
+    expect_error(TWO(MAC("01"), "mac = \"525400000001\""), "test.conf:2: the MAC is given twice");
+    expect_error(TWO("uuid = \"00112233-4455-6677-8899-aabbccddeeff\"",
+                     "uuid = \"00112233-4455-6677-8899-AABBCCDDEEFF\""),
+                 "test.conf:2: the UUID is given twice");
+    expect_error(TWO(MAC("01") "address = \"10.0.0.1\"", MAC("02") "address = \"10.0.0.1\""),
+                 "test.conf:2: the address is given twice");
+    expect_error(TWO(MAC("01") "initiator = \"iqn.2026-11.local.x\"",
+                     MAC("02") "initiator = \"iqn.2026-11.local.x\""),
+                 "test.conf:2: the initiator name iqn.2026-11.local.x is given twice");
+    config_unref(parse_good(TWO(MAC("01") "initiator = \"iqn.2026-11.local.x:%m\"",
+                                MAC("02") "initiator = \"iqn.2026-11.local.x:%m\""),
+                            0));
+    expect_error(
+        "interfaces = ({ name = \"eth0\" });\n" CLIENT(MAC("01") "address = \"192.168.200.1\""),
+        "test.conf:3: the address is our own on interface eth0");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pools),
+        cmocka_unit_test(interfaces),
+        cmocka_unit_test(client_targets),
+        cmocka_unit_test(duplicates),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
