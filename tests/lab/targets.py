@@ -141,8 +141,8 @@ class Tgt(Target):
         run(*inside(self.namespace), "tgtadm", "--lld", "iscsi", *words, env=self.environment)
 
     def start(self):
-        portals = [word for portal in self.portals for word in ("--iscsi", f"portal={portal}")]
-        self.launch("tgtd", "--foreground", *portals, env=self.environment)
+        portals = ",".join(f"portal={portal}" for portal in self.portals)
+        self.launch("tgtd", "--foreground", "--iscsi", portals, env=self.environment)
         self.admin("--op", "new", "--mode", "target", "--tid", "1", "--targetname", self.name)
         for key in "HeaderDigest", "DataDigest":
             self.admin("--op", "update", "--mode", "target", "--tid", "1", "--name", key,
