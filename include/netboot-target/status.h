@@ -1,0 +1,104 @@
+/*
+ * status.h - what the daemon is doing, as plain structs, and three ways to write it down: JSON for
+ * programs, the Prometheus text format for monitoring, a page for a person. Pure: whoever gathers
+ * the report owns every string and array in it. docs/status.md names every field.
+ *
+ * Strings may come from the wire or from disks: each writer makes them safe for its format. NULL
+ * strings are not allowed; "" means there is none.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <netboot-target/util/buffer.h>
+
+#define STATUS_OUTPUT_BYTES_LIMIT (32u << 20)
+#define STATUS_LATENCY_BUCKETS    24 /* bucket n: below 2^n µs, the last one: anything longer */
+
+enum status_operation {
+    STATUS_READ,
+    STATUS_WRITE,
+    STATUS_FLUSH,
+    STATUS_DISCARD,
+    STATUS_WRITE_ZEROES,
+    STATUS_PREFETCH,
+    STATUS_OPERATION_COUNT,
+};
+
+struct status_operations {
+    uint64_t count, bytes, errors;
+};
+
+struct status_lun {
+    unsigned number;
+    const char *state;    /* "open", "waiting", "refused", "closing" */
+    const char *problem;  /* why it is not open */
+    const char *device;   /* the path of the device, or what was configured while it is not open */
+    const char *identity; /* 32 hexadecimal digits, or "" while not known */
+    const char *identity_source;
+
+    /* only of an open one */
+    bool open;
+    const char *health;     /* "healthy", "writes-latched", "gone" */
+    const char *write_mode; /* "direct", "buffered", "read-only", "memory" */
+    bool read_only;
+    uint64_t size_bytes;
+    uint32_t logical_block_bytes, physical_block_bytes;
+    const char *serial;
+    const char *reservation; /* "WRITE EXCLUSIVE by iqn.…" */
+    uint64_t in_flight;
+    struct status_operations operations[STATUS_OPERATION_COUNT];
+};
+
+struct status_target {
+    const char *name, *iqn;
+    const char *auth;         /* "none", "chap", "mutual" */
+    const char *secrets_path; /* where generated secrets lie */
+    const char *owner;        /* the initiator that owns the writable LUNs */
+    bool ready;               /* it takes logins */
+    bool shared;
+    const struct status_lun *luns;
+    unsigned lun_count;
+};
+
+struct status_session {
+    const char *initiator, *target, *peer, *local;
+    const char *isid; /* 12 hexadecimal digits */
+    uint16_t tsih;    /* no two sessions have the same */
+    bool discovery;
+    const char *auth; /* "none", "CHAP", "mutual CHAP" */
+    bool header_digest, data_digest, initial_r2t, immediate_data;
+    uint32_t max_send_bytes, max_receive_bytes, max_burst_bytes, first_burst_bytes;
+    uint64_t age_ms, idle_ms;
+    uint64_t commands, reads, writes, read_bytes, written_bytes, zero_copy_bytes, errors;
+    unsigned outstanding;
+    uint64_t latency[STATUS_LATENCY_BUCKETS];
+};
+
+struct status_report {
+    const char *version;
+    uint64_t uptime_seconds;
+    uint64_t started_unix_seconds;
+    bool serving;       /* new logins and offers */
+    bool draining;      /* shutting down */
+    const char *engine; /* "io_uring", "threads" */
+    const char *const *portals;
+    unsigned portal_count;
+    unsigned connections; /* sessions, logins in progress and those that drain */
+    const struct status_target *targets;
+    unsigned target_count;
+    const struct status_session *sessions;
+    unsigned session_count;
+};
+
+/* Each appends to `to`, which is `failed` afterwards when it was too much. */
+void status_write_json(const struct status_report *report, struct buffer *to);
+void status_write_metrics(const struct status_report *report, struct buffer *to);
+void status_write_page(const struct status_report *report, struct buffer *to);
+
+#define STATUS_METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+/* The page needs nothing from elsewhere and no script: whatever a hostile name tried, it may not.
+ */
+#define STATUS_PAGE_SECURITY_POLICY                                                        \
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; " \
+    "frame-ancestors 'none'"

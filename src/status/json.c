@@ -1,0 +1,184 @@
+/* json.c - the report as JSON (RFC 8259), written by jansson. docs/status.md names the fields. */
+#include <jansson.h>
+
+#include "internal.h"
+
+/* Adds a member; jansson's *_set_new takes the value over even when it fails, and a NULL value (out
+ * of memory) makes it fail. */
+static void add(json_t *object, const char *name, json_t *value, bool *failed)
+{
+    if (json_object_set_new(object, name, value))
+        *failed = true;
+}
+
+static json_t *text(const char *string)
+{
+    struct buffer clean;
+    buffer_init(&clean, 65536);
+    text_write(&clean, string, NULL);
+    json_t *value = clean.failed ? NULL : json_stringn((const char *)clean.data, clean.length);
+    if (!clean.failed && !clean.length)
+        value = json_string("");
+    buffer_done(&clean);
+    return value;
+}
+
+static json_t *number(uint64_t value)
+{
+    return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
+}
+
+/* Rows of an object: the name, then how the value is made from `from`. */
+#define TEXT(field)    add(to, #field, text(from->field), failed)
+#define NUMBER(field)  add(to, #field, number(from->field), failed)
+#define BOOLEAN(field) add(to, #field, json_boolean(from->field), failed)
+
+static json_t *operations_json(const struct status_operations *all, bool *failed)
+{
+    json_t *operations = json_object();
+    for (unsigned i = 0; i < STATUS_OPERATION_COUNT; i++) {
+        const struct status_operations *from = &all[i];
+        json_t *to = json_object();
+        NUMBER(count);
+        NUMBER(bytes);
+        NUMBER(errors);
+        add(operations, status_operation_names[i], to, failed);
+    }
+    return operations;
+}
+
+static json_t *lun_json(const struct status_lun *from, bool *failed)
+{
+    json_t *to = json_object();
+    NUMBER(number);
+    TEXT(state);
+    TEXT(problem);
+    TEXT(device);
+    TEXT(identity);
+    TEXT(identity_source);
+    if (!from->open)
+        return to;
+    TEXT(health);
+    TEXT(write_mode);
+    BOOLEAN(read_only);
+    NUMBER(size_bytes);
+    NUMBER(logical_block_bytes);
+    NUMBER(physical_block_bytes);
+    TEXT(serial);
+    TEXT(reservation);
+    NUMBER(in_flight);
+    add(to, "operations", operations_json(from->operations, failed), failed);
+    return to;
+}
+
+static json_t *target_json(const struct status_target *from, bool *failed)
+{
+    json_t *to = json_object(), *luns = json_array();
+    TEXT(name);
+    TEXT(iqn);
+    TEXT(auth);
+    TEXT(secrets_path);
+    TEXT(owner);
+    BOOLEAN(ready);
+    BOOLEAN(shared);
+    for (unsigned i = 0; i < from->lun_count; i++)
+        if (json_array_append_new(luns, lun_json(&from->luns[i], failed)))
+            *failed = true;
+    add(to, "luns", luns, failed);
+    return to;
+}
+
+static json_t *latency_json(const uint64_t latency[STATUS_LATENCY_BUCKETS], bool *failed)
+{
+    json_t *counts = json_array();
+    for (unsigned i = 0; i < STATUS_LATENCY_BUCKETS; i++)
+        if (json_array_append_new(counts, number(latency[i])))
+            *failed = true;
+    return counts;
+}
+
+static json_t *parameters_json(const struct status_session *from, bool *failed)
+{
+    json_t *to = json_object();
+    BOOLEAN(header_digest);
+    BOOLEAN(data_digest);
+    BOOLEAN(initial_r2t);
+    BOOLEAN(immediate_data);
+    NUMBER(max_send_bytes);
+    NUMBER(max_receive_bytes);
+    NUMBER(max_burst_bytes);
+    NUMBER(first_burst_bytes);
+    return to;
+}
+
+static json_t *counters_json(const struct status_session *from, bool *failed)
+{
+    json_t *to = json_object();
+    NUMBER(commands);
+    NUMBER(reads);
+    NUMBER(writes);
+    NUMBER(read_bytes);
+    NUMBER(written_bytes);
+    NUMBER(zero_copy_bytes);
+    NUMBER(errors);
+    NUMBER(outstanding);
+    return to;
+}
+
+static json_t *session_json(const struct status_session *from, bool *failed)
+{
+    json_t *to = json_object();
+    TEXT(initiator);
+    TEXT(target);
+    TEXT(peer);
+    TEXT(local);
+    TEXT(isid);
+    NUMBER(tsih);
+    BOOLEAN(discovery);
+    TEXT(auth);
+    NUMBER(age_ms);
+    NUMBER(idle_ms);
+    add(to, "parameters", parameters_json(from, failed), failed);
+    add(to, "counters", counters_json(from, failed), failed);
+    add(to, "latency_log2_us", latency_json(from->latency, failed), failed);
+    return to;
+}
+
+static json_t *report_json(const struct status_report *from, bool *failed)
+{
+    json_t *to = json_object(), *portals = json_array(), *targets = json_array();
+    json_t *sessions = json_array();
+    TEXT(version);
+    NUMBER(uptime_seconds);
+    NUMBER(started_unix_seconds);
+    BOOLEAN(serving);
+    BOOLEAN(draining);
+    TEXT(engine);
+    NUMBER(connections);
+    for (unsigned i = 0; i < from->portal_count; i++)
+        *failed |= json_array_append_new(portals, text(from->portals[i])) != 0;
+    for (unsigned i = 0; i < from->target_count; i++)
+        *failed |= json_array_append_new(targets, target_json(&from->targets[i], failed)) != 0;
+    for (unsigned i = 0; i < from->session_count; i++)
+        *failed |= json_array_append_new(sessions, session_json(&from->sessions[i], failed)) != 0;
+    add(to, "portals", portals, failed);
+    add(to, "targets", targets, failed);
+    add(to, "sessions", sessions, failed);
+    return to;
+}
+
+static int append(const char *bytes, size_t length, void *to)
+{
+    buffer_append(to, bytes, length);
+    return ((struct buffer *)to)->failed ? -1 : 0;
+}
+
+void status_write_json(const struct status_report *report, struct buffer *to)
+{
+    bool failed = false;
+    json_t *json = report_json(report, &failed);
+    if (failed || json_dump_callback(json, append, to, JSON_INDENT(1)))
+        to->failed = true;
+    json_decref(json);
+    buffer_append_string(to, "\n");
+}
