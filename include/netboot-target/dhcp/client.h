@@ -54,7 +54,7 @@ struct dhcp_client {
     bool has_architecture;
     uint16_t architecture_code;                   /* as the client sent it */
     const struct dhcp_architecture *architecture; /* NULL: none sent or not in the registry */
-    bool has_features;                            /* option 175 is there and well-formed */
+    bool has_features;                            /* option 175 lists them and is well-formed */
     uint32_t features;                            /* enum dhcp_ipxe_feature */
     bool has_uuid;                                /* option 97, type 0, not all zero */
     uint8_t uuid[16];                             /* as sent: the byte order of SMBIOS */
