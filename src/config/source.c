@@ -172,27 +172,39 @@ static void skip_line(struct scan *scan)
     scan->at += strcspn(scan->at, "\n");
 }
 
-static void skip_comment(struct scan *scan)
+/* libconfig would leak what it has of an open text, and name the last line of all. */
+static int report_open(struct scan *scan, unsigned line, const char *what)
 {
+    errors_add(scan->errors->fatal, false, scan->sources->files.items[scan->source].path, line,
+               "the %s that begins here has no end", what);
+    return -EINVAL;
+}
+
+static int skip_comment(struct scan *scan)
+{
+    unsigned first_line = scan->line;
     const char *end = strstr(scan->at + 2, "*/");
     if (!end)
-        end = scan->at + strlen(scan->at);
+        return report_open(scan, first_line, "comment");
     for (; scan->at < end; scan->at++)
         scan->line += *scan->at == '\n';
-    if (*scan->at)
-        scan->at += 2;
+    scan->at += 2;
+    return 0;
 }
 
 /* `at` stands on the opening quote. */
-static void skip_string(struct scan *scan)
+static int skip_string(struct scan *scan)
 {
+    unsigned first_line = scan->line;
     for (scan->at++; *scan->at && *scan->at != '"'; scan->at++) {
         if (*scan->at == '\\' && scan->at[1])
             scan->at++;
         scan->line += *scan->at == '\n';
     }
-    if (*scan->at)
-        scan->at++;
+    if (!*scan->at)
+        return report_open(scan, first_line, "quoted text");
+    scan->at++;
+    return 0;
 }
 
 /* The path of "@include", with its escapes resolved. -EINVAL: no string follows. */
@@ -320,14 +332,14 @@ static bool is_name_byte(char c)
            c == '_' || c == '*';
 }
 
-static void scan_token(struct scan *scan)
+static int scan_token(struct scan *scan)
 {
+    if (scan->at[0] == '/' && scan->at[1] == '*')
+        return skip_comment(scan);
+    if (*scan->at == '"')
+        return skip_string(scan);
     if (*scan->at == '#' || (scan->at[0] == '/' && scan->at[1] == '/'))
         skip_line(scan);
-    else if (scan->at[0] == '/' && scan->at[1] == '*')
-        skip_comment(scan);
-    else if (*scan->at == '"')
-        skip_string(scan);
     else if (starts_number(scan->at))
         scan_number(scan);
     else if (is_name_byte(*scan->at))
@@ -335,6 +347,7 @@ static void scan_token(struct scan *scan)
             scan->at++;
     else
         scan->at++;
+    return 0;
 }
 
 static bool at_line_start(const struct scan *scan)
@@ -366,7 +379,7 @@ static int scan_text(struct sources *sources, const char *text, const char *fold
         } else if (strncmp(scan.at, "@include", 8) == 0 && at_line_start(&scan)) {
             result = scan_include(&scan);
         } else {
-            scan_token(&scan);
+            result = scan_token(&scan);
         }
     }
     return result ? result : append(sources, scan.copied, strlen(scan.copied), why);
@@ -376,8 +389,8 @@ static int scan_file(struct sources *sources, const char *path, unsigned depth,
                      struct source_errors *errors, struct error *why)
 {
     struct stat status;
-    char *text;
-    size_t length;
+    char *text = NULL;
+    size_t length = 0;
     int result = read_file(path, &status, &text, &length, why);
     if (result != 0)
         return result;

@@ -81,7 +81,8 @@ static void a_syntax_error_stands_alone(void **state)
     expect_error("a = 1\na = 2\n", "test.conf:2: a key is written twice in one group");
     expect_error("a = [ 1, \"x\" ]\n", "test.conf:1: the values between [ and ]");
     expect_error("a = {\n", "test.conf:");
-    expect_error("a = \"x\n", "test.conf:");
+    expect_error("\na = \"x\n\n", "test.conf:2: the quoted text that begins here has no end");
+    expect_error("a = 1\n/* x\n\n", "test.conf:2: the comment that begins here has no end");
 }
 
 static void all_others_together(void **state)
