@@ -1,6 +1,7 @@
 /* login_fixture.h - a node with a target, and an initiator that logs in to it PDU by PDU. */
 #pragma once
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
