@@ -3,7 +3,7 @@
  * authentication (RFC 9110, 9112, 7616). Pure: sockets, framing and the clock are the caller's.
  *
  * The caller's part, per request:
- *   http_request_begin(), http_request_add_field() for each header field, http_request_route();
+ *   http_request_begin(), _set_method(), _add_field() for each header field, _route();
  *   refused: answer with the refusal; else gather the body if the route takes one, call the
  *   route's `handle`, then http_response_select() for ranges and conditions, and send.
  */
@@ -50,7 +50,8 @@ struct http_request {
 
 /* Begins a request; `target` is the request target of the request line. */
 void http_request_begin(struct http_request *request, enum http_listener listener,
-                        const char *method, const char *target);
+                        const char *target);
+void http_request_set_method(struct http_request *request, const char *method);
 /* Keeps `value` (not copied) if it matters. Names in any case (RFC 9110 §5.1). */
 void http_request_add_field(struct http_request *request, const char *name, const char *value);
 
@@ -72,6 +73,8 @@ struct http_response {
     bool ranged;                         /* its bytes are stable: parts may be asked for */
     unsigned retry_after_seconds;        /* with 503: iPXE waits that long and asks again */
     const char *content_security_policy; /* NULL: none */
+    char allow[24];                      /* with 405; "": none */
+    char authenticate[320];              /* with 401: a Digest challenge; "": none */
 
     /* http_response_select(): the part to be sent */
     uint64_t offset_bytes, length_bytes;
@@ -85,6 +88,9 @@ void http_response_take(struct http_response *response, struct buffer *body,
                         const char *content_type);
 /* A sentence as text/plain. `text` is copied. */
 void http_response_text(struct http_response *response, unsigned status, const char *text);
+/* The refusal for a person, with the status and fields it asks for. */
+struct http_refusal;
+void http_response_refuse(struct http_response *response, const struct http_refusal *refusal);
 /* Decides what part is sent: 200 whole, 206 one range, 416. */
 void http_response_select(struct http_response *response, const struct http_request *request);
 

@@ -31,15 +31,14 @@ struct status_operations {
 
 struct status_lun {
     unsigned number;
-    const char *state;    /* "open", "waiting", "refused", "closing" */
+    const char *state;    /* "open", "write-fault", "gone"; "waiting", "refused", "closing" */
     const char *problem;  /* why it is not open */
     const char *device;   /* the path of the device, or what was configured while it is not open */
     const char *identity; /* 32 hexadecimal digits, or "" while not known */
     const char *identity_source;
 
     /* only of an open one */
-    bool open;
-    const char *health;     /* "healthy", "writes-latched", "gone" */
+    bool open;              /* there is a device: the first three states */
     const char *write_mode; /* "direct", "buffered", "read-only", "memory" */
     bool read_only;
     uint64_t size_bytes;

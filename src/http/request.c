@@ -33,17 +33,21 @@ static const struct {
 };
 
 void http_request_begin(struct http_request *request, enum http_listener listener,
-                        const char *method, const char *target)
+                        const char *target)
 {
     *request = (struct http_request){.listener = listener, .method = HTTP_METHOD_OTHER};
-    for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-        if (!strcmp(method, methods[i].name)) /* case matters, RFC 9110 §9.1 */
-            request->method = methods[i].method;
     size_t length = strnlen(target, HTTP_TARGET_BYTES_LIMIT + 1);
     request->target_too_long = length > HTTP_TARGET_BYTES_LIMIT;
     memcpy(request->target, target, min_of(length, (size_t)HTTP_TARGET_BYTES_LIMIT));
     const char *mark = strchr(request->target, '?');
     request->query = mark ? mark + 1 : "";
+}
+
+void http_request_set_method(struct http_request *request, const char *method)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+        if (!strcmp(method, methods[i].name)) /* case matters, RFC 9110 §9.1 */
+            request->method = methods[i].method;
 }
 
 void http_request_add_field(struct http_request *request, const char *name, const char *value)

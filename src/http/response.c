@@ -47,6 +47,12 @@ void http_response_text(struct http_response *response, unsigned status, const c
     http_response_take(response, &body, "text/plain; charset=utf-8");
 }
 
+void http_response_refuse(struct http_response *response, const struct http_refusal *refusal)
+{
+    http_response_text(response, refusal->status, refusal->text);
+    snprintf(response->allow, sizeof response->allow, "%s", refusal->allow);
+}
+
 static void select_range(struct http_response *response, const char *range)
 {
     uint64_t offset, length;

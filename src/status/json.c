@@ -58,7 +58,6 @@ static json_t *lun_json(const struct status_lun *from, bool *failed)
     TEXT(identity_source);
     if (!from->open)
         return to;
-    TEXT(health);
     TEXT(write_mode);
     BOOLEAN(read_only);
     NUMBER(size_bytes);

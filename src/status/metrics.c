@@ -1,5 +1,6 @@
 /* metrics.c - the report in the Prometheus text exposition format, version 0.0.4 */
 #include <inttypes.h>
+#include <string.h>
 
 #include <netboot-target/util/array.h>
 
@@ -82,7 +83,7 @@ static uint64_t lun_open(const struct status_lun *lun)
 
 static uint64_t lun_healthy(const struct status_lun *lun)
 {
-    return lun->open && lun->health[0] == 'h';
+    return !strcmp(lun->state, "open");
 }
 
 static uint64_t lun_size(const struct status_lun *lun)

@@ -153,22 +153,22 @@ static void row_size(struct buffer *to, const struct status_lun *lun)
 static void write_health(const struct status_target *target, const struct status_lun *lun,
                          struct buffer *to)
 {
-    if (!strcmp(lun->health, "writes-latched")) {
+    if (!strcmp(lun->state, "write-fault")) {
         put(to, "<p class=\"bad\">Writes are refused since the disk failed to keep one; reads go "
                 "on. When the disk is well again: <code>curl -X POST -H 'X-Netboot-Target: 1' "
                 "http://</code>this address<code>/luns/");
         put_text(to, target->name);
         buffer_format(to, "/%u/rearm</code></p>\n", lun->number);
-    } else if (lun->open && strcmp(lun->health, "healthy") != 0) {
+    } else if (!strcmp(lun->state, "gone")) {
         put(to, "<p class=\"bad\">The disk is gone.</p>\n");
     }
 }
 
 static const char *state_class(const struct status_lun *lun)
 {
-    if (lun->open)
-        return strcmp(lun->health, "healthy") == 0 ? "good" : "bad";
-    return strcmp(lun->state, "refused") == 0 ? "bad" : "wait";
+    if (!strcmp(lun->state, "open"))
+        return "good";
+    return lun->open || !strcmp(lun->state, "refused") ? "bad" : "wait";
 }
 
 static void write_lun(const struct status_target *target, const struct status_lun *lun,

@@ -1,0 +1,335 @@
+/*
+ * http_server.c - libmicrohttpd as the transport of HTTP, in our loop: it frames requests and sends
+ * answers; what they mean is http/'s. We accept ourselves, so that limits hold per source and
+ * several addresses share one daemon, and keep our own deadlines: libmicrohttpd's time-out starts
+ * anew with every byte, so a client that drips could stay for ever.
+ */
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "http_connection.h"
+#include "listen.h"
+#include "status_source.h"
+
+#include <netboot-target/util/array.h>
+#include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/log.h>
+
+#define ACCEPTS_PER_TURN 32
+#define ACCEPT_BACKOFF_S 0.5
+
+struct http_port {
+    struct http_port *prev, *next;
+    struct http_server *http;
+    enum http_listener kind;
+    struct listener listener;
+    bool wanted;
+};
+
+/* ── libmicrohttpd in the loop ───────────────────────────────────────────────────────────────────
+ */
+
+/* libmicrohttpd's wishes change with everything it does. */
+static void rearm(struct http_server *http)
+{
+    MHD_UNSIGNED_LONG_LONG milliseconds;
+    ev_timer_stop(http->server->loop, &http->timeout);
+    if (MHD_get_timeout(http->daemon, &milliseconds) != MHD_YES)
+        return;
+    ev_timer_set(&http->timeout, (double)milliseconds / 1e3, 0.);
+    ev_timer_start(http->server->loop, &http->timeout);
+}
+
+static void run(struct http_server *http)
+{
+    MHD_run(http->daemon);
+    rearm(http);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    run(watcher->data);
+}
+
+static void on_timeout(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    run(watcher->data);
+}
+
+/* ── accepting ───────────────────────────────────────────────────────────────────────────────────
+ */
+
+static bool log_refusals(struct http_server *http)
+{
+    uint32_t suppressed = 0;
+    if (!log_limit_allows(&http->refusal_limit, 5, 10000, server_now_us(http->server) / 1000,
+                          &suppressed))
+        return false;
+    if (suppressed)
+        log_info("http: %u refusals not logged", suppressed);
+    return true;
+}
+
+static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    if (a->ss_family != b->ss_family)
+        return false;
+    if (a->ss_family == AF_INET)
+        return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
+               ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+    return IN6_ARE_ADDR_EQUAL(&((const struct sockaddr_in6 *)a)->sin6_addr,
+                              &((const struct sockaddr_in6 *)b)->sin6_addr);
+}
+
+static const char *limit_reached(const struct http_server *http,
+                                 const struct sockaddr_storage *peer)
+{
+    const struct config_limits *limits = &http->config->limits;
+    unsigned of_source = 0;
+    const struct http_connection *connection;
+    if (http->connection_count >= limits->http_connections)
+        return "http-connections";
+    DL_FOREACH (http->connections, connection)
+        of_source += same_host(&connection->peer, peer);
+    return of_source >= limits->http_connections_per_source ? "http-connections-per-source" : NULL;
+}
+
+/* Takes the socket over. */
+static void take_socket(struct http_port *port, int socket, const struct sockaddr_storage *peer,
+                        socklen_t peer_bytes)
+{
+    struct http_server *http = port->http;
+    struct http_connection *connection = http_connection_new(http, port->kind, socket, peer);
+    if (!connection) {
+        close(socket);
+        return;
+    }
+    http->arriving = connection;
+    MHD_add_connection(http->daemon, socket, (const struct sockaddr *)peer, peer_bytes);
+    if (http->arriving) /* it did not want it, and has closed the socket */
+        http_connection_free(take_pointer(http->arriving));
+}
+
+static void pause_accepting(struct http_server *http)
+{
+    struct http_port *port;
+    DL_FOREACH (http->ports, port)
+        listener_pause(http->server->loop, &port->listener);
+    ev_timer_again(http->server->loop, &http->accept_again);
+}
+
+static void on_accept_again(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)events;
+    struct http_server *http = watcher->data;
+    struct http_port *port;
+    ev_timer_stop(loop, watcher);
+    DL_FOREACH (http->ports, port)
+        listener_resume(loop, &port->listener);
+}
+
+static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    struct http_port *port = watcher->data;
+    struct http_server *http = port->http;
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct sockaddr_storage peer = {0};
+        socklen_t length = sizeof peer;
+        int socket =
+            accept4(watcher->fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (socket < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                pause_accepting(http);
+            break;
+        }
+        const char *limit = limit_reached(http, &peer);
+        if (!limit) {
+            take_socket(port, socket, &peer, length);
+            continue;
+        }
+        close(socket);
+        if (log_refusals(http))
+            log_warning("http: connection refused, the limit %s is reached", limit);
+    }
+    run(http);
+}
+
+/* ── listening ───────────────────────────────────────────────────────────────────────────────────
+ */
+
+struct endpoints {
+    const struct config_endpoint *items;
+    unsigned count;
+};
+
+static struct endpoints endpoints_of(const struct http_server *http, enum http_listener kind)
+{
+    const struct config *config = http->config;
+    const struct http_routes *routes;
+    unsigned served = 0;
+    LL_FOREACH (http->routes, routes)
+        for (unsigned i = 0; i < routes->count; i++)
+            served |= routes->rows[i].listeners;
+    if (!(served & kind))
+        return (struct endpoints){NULL, 0};
+    if (kind == HTTP_LISTENER_STATUS)
+        return (struct endpoints){config->status.listen.items, config->status.listen.count};
+    return (struct endpoints){config->boot.http_listen.items, config->boot.http_listen.count};
+}
+
+static struct http_port *find_port(const struct http_server *http, enum http_listener kind,
+                                   const struct config_endpoint *endpoint)
+{
+    struct http_port *port;
+    DL_FOREACH (http->ports, port)
+        if (port->kind == kind && listener_is_at(&port->listener, endpoint))
+            return port;
+    return NULL;
+}
+
+static int open_port(struct http_server *http, enum http_listener kind,
+                     const struct config_endpoint *endpoint, struct error *error)
+{
+    struct http_port *port = calloc(1, sizeof *port);
+    if (!port)
+        return error_set(error, -ENOMEM, "out of memory");
+    int result = listener_open(&port->listener, endpoint, on_acceptable, port, error);
+    if (result) {
+        free(port);
+        return result;
+    }
+    port->http = http;
+    port->kind = kind;
+    DL_APPEND(http->ports, port);
+    listener_resume(http->server->loop, &port->listener);
+    return 0;
+}
+
+static void close_port(struct http_server *http, struct http_port *port)
+{
+    DL_DELETE(http->ports, port);
+    listener_close(http->server->loop, &port->listener);
+    free(port);
+}
+
+static bool lacks_family(int result)
+{
+    return result == -EAFNOSUPPORT || result == -EADDRNOTAVAIL;
+}
+
+/* Opens what the config wants and is not open. Returns how many are. */
+static unsigned open_ports(struct http_server *http, enum http_listener kind)
+{
+    const struct endpoints endpoints = endpoints_of(http, kind);
+    unsigned open = 0;
+    for (unsigned i = 0; i < endpoints.count; i++) {
+        const struct config_endpoint *endpoint = &endpoints.items[i];
+        struct http_port *port = find_port(http, kind, endpoint);
+        struct error error;
+        int result = port ? 0 : open_port(http, kind, endpoint, &error);
+        if (result == 0) {
+            find_port(http, kind, endpoint)->wanted = true;
+            open++;
+        } else if (!endpoint->wildcard || !lacks_family(result)) {
+            log_warning("http: %s", error.text);
+        }
+    }
+    return open;
+}
+
+/* Makes the listening sockets what the config says. Nobody's disk waits for this. */
+static int listen_as_configured(struct http_server *http, struct error *error)
+{
+    static const struct {
+        enum http_listener kind;
+        const char *without;
+    } kinds[] = {
+        {HTTP_LISTENER_STATUS, "no status page; disks are served all the same"                   },
+        {HTTP_LISTENER_BOOT,   "no scripts and boot files by HTTP; disks are served all the same"},
+    };
+    struct http_port *port, *next;
+    int result = 0;
+    DL_FOREACH (http->ports, port)
+        port->wanted = false;
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        if (open_ports(http, kinds[i].kind) || !endpoints_of(http, kinds[i].kind).count)
+            continue;
+        result = error_set(error, -EADDRNOTAVAIL, "%s", kinds[i].without);
+        log_warning("http: none of the addresses can be listened on: %s", kinds[i].without);
+    }
+    DL_FOREACH_SAFE (http->ports, port, next)
+        if (!port->wanted)
+            close_port(http, port);
+    return result;
+}
+
+/* ── life ────────────────────────────────────────────────────────────────────────────────────────
+ */
+
+int http_server_start(struct server *server, struct error *error)
+{
+    struct http_server *http = calloc(1, sizeof *http);
+    if (!http)
+        return error_set(error, -ENOMEM, "out of memory");
+    http->server = server;
+    http->daemon = http_connection_start_daemon(http);
+    if (!http->daemon) {
+        free(http);
+        log_warning("http: libmicrohttpd does not start, there is no status page");
+        return error_set(error, -EIO, "libmicrohttpd does not start");
+    }
+    server->http = http;
+    http->config = config_ref(server->config);
+    ev_io_init(&http->readable, on_readable,
+               MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, EV_READ);
+    ev_init(&http->timeout, on_timeout);
+    ev_init(&http->accept_again, on_accept_again);
+    http->accept_again.repeat = ACCEPT_BACKOFF_S;
+    http->readable.data = http->timeout.data = http->accept_again.data = http;
+    ev_io_start(server->loop, &http->readable);
+    http->status_routes = (struct http_routes){status_routes, status_route_count, server, NULL};
+    LL_APPEND(http->routes, &http->status_routes);
+    return listen_as_configured(http, error);
+}
+
+void http_server_add_routes(struct server *server, struct http_routes *routes)
+{
+    if (!server->http)
+        return;
+    LL_APPEND(server->http->routes, routes);
+    (void)listen_as_configured(server->http, NULL);
+}
+
+void http_server_reload(struct server *server, struct config *config)
+{
+    struct http_server *http = server->http;
+    if (!http)
+        return;
+    config_unref(http->config);
+    http->config = config_ref(config);
+    (void)listen_as_configured(http, NULL);
+}
+
+void http_server_free(struct server *server)
+{
+    struct http_server *http = take_pointer(server->http);
+    if (!http)
+        return;
+    struct http_port *port, *next;
+    DL_FOREACH_SAFE (http->ports, port, next)
+        close_port(http, port);
+    ev_io_stop(server->loop, &http->readable);
+    ev_timer_stop(server->loop, &http->timeout);
+    ev_timer_stop(server->loop, &http->accept_again);
+    MHD_stop_daemon(http->daemon);
+    config_unref(http->config);
+    free(http);
+}
