@@ -212,7 +212,7 @@ static void example_line(const struct example *example, const char *text)
     fprintf(example->to, "#%*s%s\n", (int)(2 * example->depth), "", text);
 }
 
-static void example_section(const struct example *outer, const struct section *section);
+static void example_section(const struct example *example, const struct section *section);
 
 static void example_group(const struct example *example, const struct key *key)
 {

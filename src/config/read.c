@@ -296,21 +296,27 @@ static void read_missing(struct reading *reading, void *value)
         read_default(reading, key->fallback, value);
 }
 
-static void read_key(struct reading *reading, const config_setting_t *setting, void *value)
+static void read_value(struct reading *reading, const config_setting_t *setting, void *value)
 {
-    const struct key *key = reading->key;
-    if (key->type && key->type->reset)
-        key->type->reset(value);
-    if (key->section && !key->list)
-        read_group(reading, setting, value);
-    else if (!setting)
+    if (reading->key->type->reset)
+        reading->key->type->reset(value);
+    if (!setting)
         read_missing(reading, value);
-    else if (key->section)
-        read_group_list(reading, setting, value);
-    else if (key->list)
+    else if (reading->key->list)
         read_value_list(reading, setting, value);
     else
         read_scalar(reading, setting, value);
+}
+
+static void read_key(struct reading *reading, const config_setting_t *setting, void *value)
+{
+    const struct key *key = reading->key;
+    if (!key->section)
+        read_value(reading, setting, value);
+    else if (!key->list)
+        read_group(reading, setting, value);
+    else if (setting)
+        read_group_list(reading, setting, value);
 }
 
 void read_section(struct reader *reader, const struct section *section,
