@@ -9,6 +9,8 @@
 
 #include <netboot-target/util/workers.h>
 
+#define BATCH_LIMIT 64
+
 struct job_queue {
     struct workers *workers;
     struct job *first;
@@ -32,6 +34,7 @@ struct workers {
     unsigned started;
     unsigned idle;
     unsigned signalled; /* of the idle ones, how many are being woken */
+    bool unkicked;      /* of the loop's thread: jobs were submitted since the last kick */
     bool ending;
     int descriptor;
 };
@@ -47,8 +50,9 @@ static void list_if_ready(struct job_queue *queue)
     workers->ready_last = &queue->next;
 }
 
-/* Called with the lock held and a queue ready. */
-static struct job *begin_next_job(struct workers *workers)
+/* Called with the lock held and a queue ready: its first job, or with one thread all that
+ * BATCH_LIMIT allows, linked. NULL: cancelled meanwhile. */
+static struct job *begin_next_jobs(struct workers *workers)
 {
     struct job_queue *queue = workers->ready;
     workers->ready = queue->next;
@@ -56,26 +60,36 @@ static struct job *begin_next_job(struct workers *workers)
         workers->ready_last = &workers->ready;
     queue->listed = false;
 
-    struct job *job = queue->first;
-    if (!job)
-        return NULL; /* cancelled meanwhile */
-    queue->first = job->next;
+    struct job *batch = queue->first;
+    if (!batch)
+        return NULL;
+    unsigned limit = queue->threads == 1 ? BATCH_LIMIT : 1;
+    struct job *last = batch;
+    queue->waiting--;
+    for (unsigned taken = 1; taken < limit && last->next; taken++) {
+        last = last->next;
+        queue->waiting--;
+    }
+    queue->first = last->next;
     if (!queue->first)
         queue->last = &queue->first;
-    queue->waiting--;
+    last->next = NULL;
     queue->running++;
     list_if_ready(queue);
-    return job;
+    return batch;
 }
 
-static void finish_job(struct workers *workers, struct job *job)
+static void finish_jobs(struct workers *workers, struct job *batch)
 {
+    struct job_queue *queue = batch->queue;
     bool wake = !workers->finished;
-    job->next = NULL;
-    *workers->finished_last = job;
-    workers->finished_last = &job->next;
-    job->queue->running--;
-    list_if_ready(job->queue);
+    struct job *last = batch;
+    while (last->next)
+        last = last->next;
+    *workers->finished_last = batch;
+    workers->finished_last = &last->next;
+    queue->running--;
+    list_if_ready(queue);
     if (wake)
         (void)!write(workers->descriptor, &(uint64_t){1}, sizeof(uint64_t));
 }
@@ -93,13 +107,14 @@ static void *work(void *context)
                 workers->signalled--;
             continue;
         }
-        struct job *job = begin_next_job(workers);
-        if (!job)
+        struct job *batch = begin_next_jobs(workers);
+        if (!batch)
             continue;
         pthread_mutex_unlock(&workers->lock);
-        job->run(job);
+        for (struct job *job = batch; job; job = job->next)
+            job->run(job);
         pthread_mutex_lock(&workers->lock);
-        finish_job(workers, job);
+        finish_jobs(workers, batch);
     }
     pthread_mutex_unlock(&workers->lock);
     return NULL;
@@ -182,12 +197,34 @@ void job_queue_submit(struct job_queue *queue, struct job *job)
     queue->last = &job->next;
     queue->waiting++;
     list_if_ready(queue);
-    if (workers->idle > workers->signalled) {
+    workers->unkicked = true;
+    pthread_mutex_unlock(&workers->lock);
+}
+
+/* How many more threads the waiting jobs of this queue keep busy. */
+static unsigned threads_wanted(const struct job_queue *queue)
+{
+    unsigned free = queue->threads - queue->running;
+    return queue->waiting < free ? queue->waiting : free;
+}
+
+void workers_kick(struct workers *workers)
+{
+    if (!workers->unkicked) /* set and read by the loop's thread alone */
+        return;
+    workers->unkicked = false;
+    pthread_mutex_lock(&workers->lock);
+    unsigned wanted = 0;
+    for (const struct job_queue *queue = workers->ready; queue; queue = queue->next)
+        wanted += threads_wanted(queue);
+    unsigned coming = workers->signalled;
+    while (coming < wanted && workers->signalled < workers->idle) {
         workers->signalled++;
+        coming++;
         pthread_cond_signal(&workers->work);
-    } else if (workers->started < workers->limit && queue->running < queue->threads) {
-        start_thread(workers);
     }
+    for (; coming < wanted && workers->started < workers->limit; coming++)
+        start_thread(workers);
     pthread_mutex_unlock(&workers->lock);
 }
 

@@ -17,7 +17,8 @@ struct job {
 };
 
 /* A queue has its own bound of threads, so that one slow disk cannot take them all. Jobs of one
- * queue start in order; with a bound of 1 they also end in order. */
+ * queue start in order; with a bound of 1 they also end in order, and the one thread takes and
+ * finishes many at once: right for short jobs, which the wake-ups would cost more than the work. */
 struct job_queue;
 
 /* Threads are started as needed, at most `threads`. */
@@ -28,7 +29,11 @@ void workers_free(struct workers *workers);
 struct job_queue *job_queue_new(struct workers *workers, unsigned threads);
 void job_queue_free(struct job_queue *queue); /* must be idle */
 
+/* The job begins after the next workers_kick(). */
 void job_queue_submit(struct job_queue *queue, struct job *job);
+
+/* Wakes the threads that what was submitted since needs; once per loop turn, before sleeping. */
+void workers_kick(struct workers *workers);
 
 /* Takes a job that no worker has begun out of its queue. True: it will not run, nor `done`. */
 bool job_queue_cancel(struct job_queue *queue, struct job *job);
