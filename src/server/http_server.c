@@ -1,8 +1,7 @@
 /*
  * http_server.c - libmicrohttpd as the transport of HTTP, in our loop: it frames requests and sends
  * answers; what they mean is http/'s. We accept ourselves, so that limits hold per source and
- * several addresses share one daemon, and keep our own deadlines: libmicrohttpd's time-out starts
- * anew with every byte, so a client that drips could stay for ever.
+ * several addresses share one daemon.
  */
 #include <errno.h>
 #include <microhttpd.h>
@@ -170,16 +169,18 @@ struct endpoints {
     unsigned count;
 };
 
+/* Who answers there: HTTP_LISTENER_ bits. */
+static unsigned kinds_of(const struct http_routes *routes)
+{
+    unsigned kinds = 0;
+    for (unsigned i = 0; i < routes->count; i++)
+        kinds |= routes->rows[i].listeners;
+    return kinds;
+}
+
 static struct endpoints endpoints_of(const struct http_server *http, enum http_listener kind)
 {
     const struct config *config = http->config;
-    const struct http_routes *routes;
-    unsigned served = 0;
-    LL_FOREACH (http->routes, routes)
-        for (unsigned i = 0; i < routes->count; i++)
-            served |= routes->rows[i].listeners;
-    if (!(served & kind))
-        return (struct endpoints){NULL, 0};
     if (kind == HTTP_LISTENER_STATUS)
         return (struct endpoints){config->status.listen.items, config->status.listen.count};
     return (struct endpoints){config->boot.http_listen.items, config->boot.http_listen.count};
@@ -245,25 +246,26 @@ static unsigned open_ports(struct http_server *http, enum http_listener kind)
     return open;
 }
 
-/* Makes the listening sockets what the config says. Nobody's disk waits for this. */
-static int listen_as_configured(struct http_server *http, struct error *error)
+/* Makes the listening sockets of these kinds what the config says. No disk waits for this. */
+static int listen_as_configured(struct http_server *http, unsigned kinds, struct error *error)
 {
     static const struct {
         enum http_listener kind;
         const char *without;
-    } kinds[] = {
+    } listeners[] = {
         {HTTP_LISTENER_STATUS, "no status page; disks are served all the same"                   },
         {HTTP_LISTENER_BOOT,   "no scripts and boot files by HTTP; disks are served all the same"},
     };
     struct http_port *port, *next;
     int result = 0;
     DL_FOREACH (http->ports, port)
-        port->wanted = false;
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-        if (open_ports(http, kinds[i].kind) || !endpoints_of(http, kinds[i].kind).count)
+        port->wanted = !(port->kind & kinds);
+    for (size_t i = 0; i < ARRAY_SIZE(listeners); i++) {
+        enum http_listener kind = listeners[i].kind;
+        if (!(kind & kinds) || open_ports(http, kind) || !endpoints_of(http, kind).count)
             continue;
-        result = error_set(error, -EADDRNOTAVAIL, "%s", kinds[i].without);
-        log_warning("http: none of the addresses can be listened on: %s", kinds[i].without);
+        result = error_set(error, -EADDRNOTAVAIL, "%s", listeners[i].without);
+        log_warning("http: none of the addresses can be listened on: %s", listeners[i].without);
     }
     DL_FOREACH_SAFE (http->ports, port, next)
         if (!port->wanted)
@@ -297,7 +299,7 @@ int http_server_start(struct server *server, struct error *error)
     ev_io_start(server->loop, &http->readable);
     http->status_routes = (struct http_routes){status_routes, status_route_count, server, NULL};
     LL_APPEND(http->routes, &http->status_routes);
-    return listen_as_configured(http, error);
+    return listen_as_configured(http, kinds_of(&http->status_routes), error);
 }
 
 void http_server_add_routes(struct server *server, struct http_routes *routes)
@@ -305,7 +307,7 @@ void http_server_add_routes(struct server *server, struct http_routes *routes)
     if (!server->http)
         return;
     LL_APPEND(server->http->routes, routes);
-    (void)listen_as_configured(server->http, NULL);
+    (void)listen_as_configured(server->http, kinds_of(routes), NULL);
 }
 
 void http_server_reload(struct server *server, struct config *config)
@@ -315,7 +317,11 @@ void http_server_reload(struct server *server, struct config *config)
         return;
     config_unref(http->config);
     http->config = config_ref(config);
-    (void)listen_as_configured(http, NULL);
+    const struct http_routes *routes;
+    unsigned kinds = 0;
+    LL_FOREACH (http->routes, routes)
+        kinds |= kinds_of(routes);
+    (void)listen_as_configured(http, kinds, NULL);
 }
 
 void http_server_free(struct server *server)
