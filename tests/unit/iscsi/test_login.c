@@ -604,12 +604,31 @@ static void test_unavailable(void **state)
     assert_int_equal(send_text(&fixture, T(1, 3), ""), ISCSI_LOGIN_REFUSE);
     check_status(&fixture, 0x0301);
     iscsi_target_set_ready(fixture.target, true);
+    start_anew(&fixture);
+    send_text(&fixture, T(0, 1), NAMES);
     iscsi_node_drain(fixture.node);
+    assert_int_equal(send_text(&fixture, T(1, 3), ""), ISCSI_LOGIN_REFUSE);
+    check_status(&fixture, 0x0301);
     start_anew(&fixture);
     assert_int_equal(send_text(&fixture, T(1, 3), NAMES), ISCSI_LOGIN_REFUSE);
     check_status(&fixture, 0x0301);
     start_anew(&fixture);
     assert_int_equal(send_text(&fixture, T(1, 3), DISCOVERY), ISCSI_LOGIN_REFUSE);
+    check_status(&fixture, 0x0301);
+    fixture_done(&fixture);
+}
+
+/* While disks are still opening, a target that is not there may be one of theirs. */
+static void test_unknown_target_while_incomplete(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct iscsi_target_options options = open_options();
+    fixture_init(&fixture, &options);
+    fixture.node->incomplete = true;
+    assert_int_equal(send_text(&fixture, T(1, 3),
+                               "InitiatorName=" INITIATOR "\nTargetName=iqn.2026-11.local:late\n"),
+                     ISCSI_LOGIN_REFUSE);
     check_status(&fixture, 0x0301);
     fixture_done(&fixture);
 }
@@ -877,6 +896,7 @@ int main(void)
         cmocka_unit_test(test_stages_go_forward),
         cmocka_unit_test(test_requests_are_bounded),
         cmocka_unit_test(test_unavailable),
+        cmocka_unit_test(test_unknown_target_while_incomplete),
         cmocka_unit_test(test_target_goes_during_login),
         cmocka_unit_test(test_admission),
         cmocka_unit_test(test_digests_demanded),
