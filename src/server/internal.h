@@ -80,6 +80,7 @@ struct server {
     uint64_t started_unix_seconds;
     struct block_io *io;
     struct pool *pool;
+    struct scsi_environment scsi_environment;
     struct state *state;
     struct iscsi_node *node;
     struct served_target *targets;
@@ -170,5 +171,5 @@ unsigned iscsi_server_portals(const struct server *server, char (*to)[64], unsig
  */
 
 int http_server_start(struct server *server, struct error *error);
-void http_server_reload(struct server *server, const struct config *config);
+void http_server_reload(struct server *server, struct config *config);
 void http_server_free(struct server *server);

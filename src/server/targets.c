@@ -94,8 +94,6 @@ static void lun_opened(struct served_lun *lun, struct open_attempt *attempt)
         return;
     }
     struct server *server = lun->target->server;
-    struct scsi_environment environment = {.pool = server->pool,
-                                           .store = state_store(server->state)};
     struct scsi_lu_options options = {
         .read_only = lun->config->read_only,
         .allow_sanitize = lun->config->sanitize,
@@ -104,7 +102,7 @@ static void lun_opened(struct served_lun *lun, struct open_attempt *attempt)
                              : (attempt->device->geometry.rotational ? 0 : 1),
     };
     identity_fill_options(lun, &options);
-    lun->lu = scsi_lu_new(&environment, attempt->device, &options);
+    lun->lu = scsi_lu_new(&server->scsi_environment, attempt->device, &options);
     if (!lun->lu) {
         error_set(&error, 0, "out of memory");
         lun_failed(lun, -ENOMEM, &error);
