@@ -35,8 +35,8 @@ bool compare_and_write_data_out(struct command *command, uint64_t *ret_bytes)
         return false;
     }
     *ret_bytes = 2 * lu_bytes(lu, command->blocks);
-    if (command->task.data_out_expected_bytes != *ret_bytes) {
-        command_check(command, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_INFORMATION_UNIT);
+    if (command->task.data_out_expected_bytes != *ret_bytes) { /* half a compare is none */
+        command_invalid_cdb(command, 13, 7);
         return false;
     }
     return true;

@@ -31,7 +31,7 @@
 #define SCSI_COMPARE_LIMIT      255          /* blocks of COMPARE AND WRITE: its field has 8 bits */
 #define SCSI_UNMAP_DESCRIPTORS  256
 #define SCSI_UNMAP_LIMIT_BLOCKS (1u << 20)
-#define SCSI_WRITE_SAME_BYTES   (256u << 20) /* bounds how long one command may take */
+#define SCSI_WRITE_SAME_BYTES   (16u << 20) /* bounds how long one command may take */
 #define SCSI_STEP_BYTES         (32u << 20)  /* of one zeroing or discarding request */
 #define SCSI_RELATIVE_PORT      1            /* one target port per target */
 
