@@ -1,10 +1,12 @@
 /* test_digest.c - Digest against answers computed elsewhere, and every way to be wrong */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
+#include <openssl/evp.h>
 
 #include <netboot-target/http.h>
 #include <netboot-target/util/array.h>
@@ -142,6 +144,45 @@ static void test_nonce_of_another(void **state)
     assert_int_equal(check(field, CLIENT, MADE_MS), HTTP_DIGEST_GRANTED);
 }
 
+static void md5_hex(const char *text, char hex[33])
+{
+    uint8_t hash[16];
+    assert_int_equal(EVP_Digest(text, strlen(text), hash, NULL, EVP_md5(), NULL), 1);
+    for (unsigned i = 0; i < sizeof hash; i++)
+        snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+}
+
+/* A class that is switched on at once: every challenge of one millisecond is good, in any order. */
+static void test_many_clients_at_once(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 500 };
+    static char nonces[CLIENTS][65];
+    char client[32], text[512], ha1[33], ha2[33], response[33];
+    md5_hex("me:netboot:correct horse", ha1);
+    md5_hex("GET:" TARGET, ha2);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        struct buffer to;
+        buffer_init_fixed(&to, text, sizeof text);
+        snprintf(client, sizeof client, "10.0.%u.%u", i / 250, i % 250);
+        http_digest_challenge(&digest, HTTP_DIGEST_MD5, client, false, MADE_MS, &system_random,
+                              &to);
+        const char *nonce = strstr(buffer_string(&to), "nonce=\"") + 7;
+        snprintf(nonces[i], sizeof nonces[i], "%.64s", nonce);
+    }
+    for (unsigned i = CLIENTS; i-- > 0;) {
+        snprintf(client, sizeof client, "10.0.%u.%u", i / 250, i % 250);
+        snprintf(text, sizeof text, "%s:%s:00000001:c:auth:%s", ha1, nonces[i], ha2);
+        md5_hex(text, response);
+        snprintf(text, sizeof text,
+                 "Digest username=\"me\", realm=\"netboot\", nonce=\"%s\", uri=\"" TARGET
+                 "\", nc=00000001, cnonce=\"c\", qop=auth, response=\"%s\"",
+                 nonces[i], response);
+        assert_int_equal(check(text, client, MADE_MS), HTTP_DIGEST_GRANTED);
+        assert_int_equal(check(text, "10.9.9.9", MADE_MS), HTTP_DIGEST_DENIED);
+    }
+}
+
 static void test_too_long(void **state)
 {
     (void)state;
@@ -157,8 +198,11 @@ static void test_too_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_challenge),   cmocka_unit_test(test_granted),
-        cmocka_unit_test(test_not_granted), cmocka_unit_test(test_nonce_of_another),
+        cmocka_unit_test(test_challenge),
+        cmocka_unit_test(test_granted),
+        cmocka_unit_test(test_not_granted),
+        cmocka_unit_test(test_nonce_of_another),
+        cmocka_unit_test(test_many_clients_at_once),
         cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests(tests, make_key, NULL);
