@@ -1,0 +1,204 @@
+/*
+ * boot.h - what a client boots, and the iPXE script that makes it. Pure: a request and the rules go
+ * in, a decision and a script come out. Whoever calls it knows sockets, targets and secrets.
+ *
+ *   firmware ── loader ── entry script ── GET boot_url() ── boot_decide() ─┬─ boot_script_start()
+ *                                                                          └─ boot_script_stop()
+ *
+ * iPXE scripts know no quoting. What comes from a client, a disk or the configuration is written
+ * either as a typed setting with percent signs (secrets: any byte passes unharmed), or as a name of
+ * checked characters, or as text for the screen with everything replaced that could be a command.
+ * The scripts run on iPXE 1.0.0+git-20190125 and later.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <netboot-target/util/buffer.h>
+#include <netboot-target/util/error.h>
+
+#define BOOT_MAC_BYTES          6u
+#define BOOT_MAC_TEXT_BYTES     18u /* "52:54:00:ab:cd:ef" */
+#define BOOT_UUID_BYTES         16u
+#define BOOT_SERIAL_BYTES       65u         /* 64 and a NUL */
+#define BOOT_INITIATOR_BYTES    224u        /* RFC 7143 §4.2.7.1, and a NUL */
+#define BOOT_URL_BYTES_LIMIT    254u        /* one DHCP option with its NUL */
+#define BOOT_SCRIPT_BYTES_LIMIT (16u << 10) /* no script gets longer */
+
+/* --- who asks ----------------------------------------------------------------------------------
+ */
+
+/* As the request said; nothing of it is proven. */
+struct boot_client {
+    bool has_mac;
+    bool has_uuid;
+    uint8_t mac[BOOT_MAC_BYTES];
+    uint8_t uuid[BOOT_UUID_BYTES];  /* in the order in which it is written */
+    char serial[BOOT_SERIAL_BYTES]; /* "": none; raw, to be filtered or escaped before printing */
+};
+
+/* Reads the decoded values of the query: "52-54-00-ab-cd-ef" (or with colons), a UUID, a serial
+ * number. NULL: not given. What cannot be read counts as not given. */
+void boot_client_read(struct boot_client *ret_client, const char *mac, const char *uuid,
+                      const char *serial);
+
+/* --- what it gets ------------------------------------------------------------------------------
+ */
+
+/* A row of `clients`. All that is given must match. */
+struct boot_rule {
+    bool has_mac;
+    bool has_uuid;
+    uint8_t mac[BOOT_MAC_BYTES];
+    uint8_t uuid[BOOT_UUID_BYTES]; /* either byte order of a client's first three fields fits */
+    const char *serial;            /* NULL: any */
+    const char *target;            /* NULL: the first */
+    bool has_lun;                  /* false: the target's first */
+    unsigned lun;
+    const char *initiator; /* a name pattern, see boot_initiator_name(); NULL: the default */
+    bool own_image;        /* a device of its own instead of the target's */
+    bool open;             /* boots unattended */
+    bool menu;             /* asks before it boots */
+};
+
+struct boot_lun {
+    unsigned number;
+    bool read_only;
+    bool per_client; /* its device's name holds the client's MAC */
+};
+
+struct boot_target {
+    const char *name;
+    bool ready;                  /* takes logins */
+    bool open;                   /* for any machine that asks */
+    bool needs_secret;           /* CHAP: the script would hold the secret */
+    const struct boot_lun *luns; /* in the order of the configuration */
+    unsigned lun_count;
+};
+
+struct boot_policy {
+    bool serving; /* false: switched off, nobody new is booted */
+    const struct boot_rule *rules;
+    unsigned rule_count;
+    const struct boot_target *targets;
+    unsigned target_count;
+};
+
+enum boot_verdict {
+    BOOT_START,  /* boot_script_start() */
+    BOOT_REFUSE, /* it may not; a page says what would change that */
+    BOOT_WAIT,   /* not yet; it asks again by itself */
+    BOOT_FAIL,   /* cannot, for a reason on our side */
+};
+
+enum boot_reason {
+    BOOT_REASON_NONE,
+    BOOT_REASON_NOT_LISTED,  /* no rule, and its disk is not for everybody */
+    BOOT_REASON_PASSWORD,    /* `open = false`, and the request proved no password */
+    BOOT_REASON_NO_MAC,      /* its disk is named by its MAC, and it told none */
+    BOOT_REASON_NO_TARGET,   /* there is no target at all, or not the one its rule names */
+    BOOT_REASON_NO_LUN,      /* the target has no such LUN */
+    BOOT_REASON_NOT_READY,   /* the target's disks are not all open yet */
+    BOOT_REASON_NOT_SERVING, /* switched off */
+};
+
+/* Pointers are into the policy. */
+struct boot_decision {
+    enum boot_verdict verdict;
+    enum boot_reason reason;
+    const struct boot_rule *rule;     /* NULL: not listed */
+    const struct boot_target *target; /* NULL: none found */
+    unsigned lun;                     /* BOOT_START */
+    bool own_image; /* BOOT_START: the LUN's device is the client's own. Whether that one is ready
+                     * the caller finds out; boot_decision_wait() if not. */
+    bool menu;      /* BOOT_START: ask first */
+};
+
+/*
+ * A writable disk and the secrets for it only go to clients of a rule with `open`, to anybody from
+ * an `open` target, and to whoever proved the menu's password (`authenticated`). A target with
+ * nothing but read-only LUNs and no CHAP is for everybody. A client without a rule gets the first
+ * target that is for it; the first rule that matches counts.
+ */
+void boot_decide(const struct boot_policy *policy, const struct boot_client *client,
+                 bool authenticated, struct boot_decision *ret_decision);
+/* Turns a start into "not ready yet", for an image of the client's own. */
+void boot_decision_wait(struct boot_decision *decision);
+/* A clause for logs and the journal: "it is not listed in clients". */
+const char *boot_reason_text(enum boot_reason reason);
+
+#define BOOT_INITIATOR_PATTERN "iqn.2010-04.org.ipxe:%m"
+/* Replaces "%m" by the client's MAC as 52-54-00-ab-cd-ef; without a MAC by its UUID, or by
+ * "unknown". NULL: the default pattern. -ENAMETOOLONG. */
+int boot_initiator_name(const char *pattern, const struct boot_client *client,
+                        char ret_name[BOOT_INITIATOR_BYTES]);
+
+/* --- scripts -----------------------------------------------------------------------------------
+ */
+
+/* Where this client reaches our boot HTTP listener. */
+struct boot_server {
+    const char *host; /* "192.168.200.1" or "fd00::1": an address, so that no name server counts */
+    uint16_t port;
+    const char *config_path; /* shown on refusal; NULL: started without a file */
+};
+
+/* What iPXE is to fetch: "http://192.168.200.1/boot.ipxe?mac=${netX/mac:hexhyp}&uuid=…", for DHCP's
+ * boot file name. iPXE fills it in. */
+void boot_url(struct buffer *out, const struct boot_server *server);
+
+/* autoexec.ipxe, and the answer to a request without a query: gets an address if there is none yet,
+ * then goes to boot_url(). */
+void boot_script_entry(struct buffer *out, const struct boot_server *server);
+
+struct boot_start {
+    const struct boot_client *client;
+    const char *target_name;    /* for the screen */
+    const char *portal_address; /* as the client reaches it */
+    uint16_t portal_port;
+    const char *iqn;
+    unsigned lun;
+    const char *initiator;                     /* from boot_initiator_name() */
+    const char *user, *secret;                 /* CHAP; NULL: none */
+    const char *reverse_user, *reverse_secret; /* mutual CHAP; NULL: none */
+    bool mask_gateway;                         /* the portal is on the client's link */
+    const char *const *loaders; /* files to try on UEFI, in order; none: the well-known ones. The
+                                 * firmware's own default comes last in any case. */
+    unsigned loader_count;
+    bool menu;
+    uint64_t menu_timeout_ms; /* 0: waits for ever */
+};
+
+/* Appends the script that hooks the disk (one LUN, so that the iBFT names one target) and boots it.
+ * It holds the secrets. 0, or -EINVAL: a name in `start` cannot stand in a script; nothing is
+ * appended and `error` says which. */
+int boot_script_start(struct buffer *out, const struct boot_server *server,
+                      const struct boot_start *start, struct error *error);
+
+/* Appends the page for any other verdict: says why and what to do, then asks again by itself.
+ * `detail`: a clause of the caller's ("the disk of LUN 0 is not there yet"), NULL: none. */
+void boot_script_stop(struct buffer *out, const struct boot_server *server,
+                      const struct boot_client *client, const struct boot_decision *decision,
+                      const char *detail);
+
+/* --- boot files --------------------------------------------------------------------------------
+ */
+
+/* Which boot file a client architecture loads (IANA "Processor Architecture Types"; for codes with
+ * several names pass the one they are alike to). Firmware that boots by HTTP loads the same file as
+ * the one that boots by TFTP. */
+struct boot_architecture {
+    uint16_t code;
+    uint16_t http_code;  /* 0: none */
+    const char *key;     /* in boot.files of the configuration */
+    const char *name;    /* "UEFI on 64-bit x86" */
+    const char *package; /* of Debian, that holds the default file; NULL: none does */
+};
+
+/* NULL: no boot file serves this architecture. */
+const struct boot_architecture *boot_architecture_find(uint16_t code);
+/* Row `index`, NULL behind the end. */
+const struct boot_architecture *boot_architecture_at(unsigned index);
+/* "snponly.efi is missing in /usr/lib/ipxe, so …: install the package ipxe, or …" */
+void boot_missing_file_text(struct error *ret_text, const struct boot_architecture *architecture,
+                            const char *file, const char *folder);
