@@ -32,8 +32,8 @@
 #define SCSI_UNMAP_DESCRIPTORS  256
 #define SCSI_UNMAP_LIMIT_BLOCKS (1u << 20)
 #define SCSI_WRITE_SAME_BYTES   (16u << 20) /* bounds how long one command may take */
-#define SCSI_STEP_BYTES         (32u << 20)  /* of one zeroing or discarding request */
-#define SCSI_RELATIVE_PORT      1            /* one target port per target */
+#define SCSI_STEP_BYTES         (32u << 20) /* of one zeroing or discarding request */
+#define SCSI_RELATIVE_PORT      1           /* one target port per target */
 
 /* ── reservations: SPC-4 §5.13, SPC-2 §5.5.1 ─────────────────────────────────────────────────── */
 

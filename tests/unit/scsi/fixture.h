@@ -314,15 +314,20 @@ static void on_ended(void *context)
 
 static void fixture_close(struct fixture *f)
 {
+    f->ended = 0;
     for (unsigned i = 0; i < NEXUSES; i++) {
         if (f->nexus[i])
             scsi_nexus_end(f->nexus[i], on_ended, f);
+        else
+            f->ended++;
         f->nexus[i] = NULL;
     }
-    disk_dispatch(&f->disk, 0);
+    if (f->ended < NEXUSES) /* somebody waits for the disk */
+        disk_dispatch(&f->disk, 0);
     scsi_target_free(f->target);
     scsi_lu_free(f->lu);
     disk_dispatch(&f->disk, 0);
+    f->ended = 0;
 }
 
 static void fixture_done(struct fixture *f)

@@ -42,9 +42,9 @@ static void a_miscompare_says_where(void **state)
 static void data_must_be_two_times_the_blocks(void **state)
 {
     struct fixture *f = *state;
-    expect_error(f, 0, 0x5, 0x0e03, CAW(1), .out = data, .out_bytes = 4 * BLOCK);
-    expect_error(f, 0, 0x5, 0x0e03, CAW(3), .out = data, .out_bytes = 4 * BLOCK);
-    expect_error(f, 0, 0x5, 0x0e03, CAW(1));
+    expect_error(f, 0, 0x5, 0x2400, CAW(1), .out = data, .out_bytes = 4 * BLOCK);
+    expect_error(f, 0, 0x5, 0x2400, CAW(3), .out = data, .out_bytes = 4 * BLOCK);
+    expect_error(f, 0, 0x5, 0x2400, CAW(1));
     f->disk.device.geometry.logical_block_bytes = 4096;
     f->disk.device.geometry.blocks = 512;
     expect_error(f, 0, 0x5, 0x2400, CAW(129), .out = data, .out_bytes = BLOCK);
