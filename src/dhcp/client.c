@@ -150,7 +150,9 @@ static bool class_begins_with(const struct dhcp_message *message, const char *wo
 /* Some builds of iPXE send no user class (Mellanox FlexBoot), so 175 counts as well. */
 static enum dhcp_client_class recognise_class(const struct dhcp_message *message)
 {
-    if (class_begins_with(message, DHCP_PEER_CLASS))
+    size_t length;
+    const uint8_t *class = dhcp_message_option(message, DHCP_OPTION_VENDOR_CLASS, &length);
+    if (class && dhcp_peer_is_class(class, length))
         return DHCP_CLIENT_PEER;
     if (dhcp_message_option(message, DHCP_OPTION_IPXE, NULL) || user_class_is_ipxe(message))
         return DHCP_CLIENT_IPXE;

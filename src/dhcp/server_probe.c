@@ -304,8 +304,7 @@ static bool is_from_peer(const struct dhcp_message *message, uint8_t ret_mac[DHC
 {
     size_t length, mac_length;
     const uint8_t *class = dhcp_message_option(message, DHCP_OPTION_VENDOR_CLASS, &length);
-    if (!class || length != sizeof DHCP_PEER_CLASS - 1 ||
-        memcmp(class, DHCP_PEER_CLASS, length) != 0)
+    if (!class || !dhcp_peer_is_class(class, length))
         return false;
     const uint8_t *vendor = dhcp_message_option(message, DHCP_OPTION_VENDOR_SPECIFIC, &length);
     const uint8_t *mac =
