@@ -2,6 +2,10 @@
  * block.h - disks: finding them, claiming them, and moving bytes to and from them without ever
  * letting the loop wait. Knows libblkid and engines; knows nothing of SCSI.
  *
+ * What every device answers alike: a range beyond its end -ENXIO, a misaligned one -EINVAL, a write
+ * to a read-only device -EROFS, writes and flushes of a latched device -EIO, everything on a device
+ * that is gone -ENODEV, a discard where none is offered -EOPNOTSUPP.
+ *
  * Threads: every function is called on the loop thread unless it says otherwise. `done` callbacks
  * run on the loop, from block_io_dispatch(), never inside block_submit(). A buffer handed to
  * block_submit() belongs to the engine until `done`, whatever happens to whoever asked.
@@ -65,7 +69,6 @@ struct block_request {
     struct block_device *device;
     struct block_request *previous, *next;
     uint64_t progress_bytes;
-    uint64_t submitted_us;
 };
 
 /* ── the device interface ────────────────────────────────────────────────────────────────────────
@@ -78,7 +81,7 @@ enum block_residency {
 };
 
 /* What a LUN stands on. A stacked device (copy-on-write overlay, …) implements the same table over
- * other devices; nothing above it changes. Every entry is set. */
+ * other devices; nothing above it changes. Every entry is set, but those that may be NULL. */
 struct block_device_operations {
     const char *name; /* "raw", "memory", "faulty" */
     void (*submit)(struct block_device *device, struct block_request *request);
@@ -93,6 +96,10 @@ struct block_device_operations {
      * from, or -errno. Waits for the disk if the range is not resident: ask first. */
     ssize_t (*send)(struct block_device *device, int socket, uint64_t offset_bytes,
                     size_t length_bytes);
+    /* Asks for the size again (block_device_resized()); NULL: it cannot change by itself. */
+    void (*observe)(struct block_device *device);
+    /* Forgets a latched fault of its own below; NULL: `health` is all there is. */
+    void (*rearm)(struct block_device *device);
     /* Takes its bookkeeping back; no request is in flight. */
     void (*close)(struct block_device *device);
 };
@@ -119,6 +126,7 @@ struct block_device {
     /* Called on the loop when geometry or health changed; may be NULL. Set by the owner. */
     void (*changed)(struct block_device *device, void *context);
     void *changed_context;
+    bool closing; /* private: closes itself after the last request in flight */
 };
 
 static inline void block_submit(struct block_device *device, struct block_request *request)
@@ -148,7 +156,8 @@ static inline ssize_t block_send(struct block_device *device, int socket, uint64
  */
 void block_device_close(struct block_device *device);
 
-/* Lets writes through again after a latched fault (POST /luns/ID/rearm). */
+/* Lets writes through again after a latched fault (POST /luns/ID/rearm). A device that is gone
+ * stays gone: what comes back may be another disk. */
 void block_device_rearm(struct block_device *device);
 
 /* Asks the kernel for the size again; calls `changed` if it differs. Cheap; call every few seconds.
@@ -179,8 +188,8 @@ const char *block_io_engine_name(const struct block_io *io);
 void block_io_descriptors(const struct block_io *io, int ret_descriptors[2]);
 /* Runs `done` of finished requests. Returns how many. */
 unsigned block_io_dispatch(struct block_io *io);
-/* Hands what was submitted since the last call to the kernel; once per loop turn, before sleeping.
- */
+/* Hands what was submitted since the last call to the kernel and the workers; once per loop turn,
+ * before sleeping. Kicks block_io_workers() as well. */
 void block_io_kick(struct block_io *io);
 /* The pool of threads, for the loop's other waiting work. */
 struct workers *block_io_workers(struct block_io *io);

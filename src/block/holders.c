@@ -1,0 +1,382 @@
+/* holders.c - see holders.h */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "holders.h"
+
+#include <netboot-target/util/array.h>
+#include <netboot-target/util/cleanup.h>
+
+#define KIN_LIMIT 256u
+
+/* What is asked about, with the devices that share its bytes: a disk and its partitions, or a
+ * partition and its disk. */
+struct subject {
+    const struct system_root *root;
+    const char *path;
+    const struct stat *stat;
+    enum holder_interest interest;
+    unsigned kin_count;
+    struct sysfs_device *kin;
+};
+
+static void cleanup_closedir(DIR **directory)
+{
+    if (*directory)
+        closedir(*directory);
+}
+
+/* ── kin ─────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool add_kin(const struct sysfs_device *device, void *context)
+{
+    struct subject *subject = context;
+    if (subject->kin_count == KIN_LIMIT)
+        return true;
+    subject->kin[subject->kin_count++] = *device;
+    return false;
+}
+
+static int gather_kin(struct subject *subject)
+{
+    struct sysfs_device device;
+    struct sysfs_device disk;
+    subject->kin = calloc(KIN_LIMIT, sizeof *subject->kin);
+    if (!subject->kin)
+        return -ENOMEM;
+    if (!S_ISBLK(subject->stat->st_mode) ||
+        sysfs_find(subject->root, subject->stat->st_rdev, &device) < 0)
+        return 0;
+    add_kin(&device, subject);
+    if (!device.partition)
+        sysfs_each_partition(&device, add_kin, subject);
+    else if (!sysfs_find_disk(&device, &disk))
+        add_kin(&disk, subject);
+    return 0;
+}
+
+static const struct sysfs_device *find_kin(const struct subject *subject, dev_t device)
+{
+    for (unsigned i = 0; i < subject->kin_count; i++) {
+        if (subject->kin[i].device == device)
+            return &subject->kin[i];
+    }
+    return NULL;
+}
+
+/* Does this path lead to the subject? `ret_name` is what a person calls the part that it is. */
+static bool leads_to_subject(const struct subject *subject, const char *path, char *ret_name,
+                             size_t size)
+{
+    struct stat found;
+    if (stat(path, &found) < 0)
+        return false;
+    if (S_ISBLK(found.st_mode)) {
+        const struct sysfs_device *kin = find_kin(subject, found.st_rdev);
+        if (kin)
+            snprintf(ret_name, size, "%s/%s", subject->root->dev, kin->name);
+        return kin != NULL;
+    }
+    snprintf(ret_name, size, "%s", subject->path);
+    return S_ISREG(subject->stat->st_mode) && found.st_dev == subject->stat->st_dev &&
+           found.st_ino == subject->stat->st_ino;
+}
+
+/* ── mounts and swap ─────────────────────────────────────────────────────────────────────────── */
+
+/* The kernel writes blanks and backslashes of paths as \040 (fs/seq_file.c). */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from; to++) {
+        unsigned code;
+        if (*from == '\\' && sscanf(from + 1, "%3o", &code) == 1) {
+            *to = (char)code;
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = 0;
+}
+
+struct mount {
+    unsigned major_number, minor_number;
+    char *point, *source;
+    bool read_only; /* the filesystem, not just this view of it */
+};
+
+/* proc(5): 36 35 98:0 /root /point options [fields…] - type source super-options */
+static bool parse_mount(char *line, struct mount *ret_mount)
+{
+    struct mount mount = {0};
+    char *separator = strstr(line, " - ");
+    char *rest = line;
+    char *fields[5];
+    if (!separator)
+        return false;
+    *separator = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++)
+        fields[i] = strsep(&rest, " ");
+    char *tail = separator + 3;
+    strsep(&tail, " ");
+    mount.source = strsep(&tail, " ");
+    const char *options = strsep(&tail, " \n");
+    if (!fields[4] || !options ||
+        sscanf(fields[2], "%u:%u", &mount.major_number, &mount.minor_number) != 2)
+        return false;
+    mount.point = fields[4];
+    mount.read_only = !strcmp(options, "ro") || !strncmp(options, "ro,", 3);
+    unescape(mount.point);
+    unescape(mount.source);
+    *ret_mount = mount;
+    return true;
+}
+
+static bool mount_is_of(const struct subject *subject, const struct mount *mount, char *name,
+                        size_t size)
+{
+    const struct sysfs_device *kin =
+        find_kin(subject, makedev(mount->major_number, mount->minor_number));
+    if (kin) {
+        snprintf(name, size, "%s/%s", subject->root->dev, kin->name);
+        return true;
+    }
+    /* btrfs and the like have device numbers of their own; only the source tells. */
+    return !mount->major_number && mount->source[0] == '/' &&
+           leads_to_subject(subject, mount->source, name, size);
+}
+
+static bool find_mount(const struct subject *subject, struct error *holder)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/self/mountinfo", subject->root->proc);
+    _cleanup_fclose_ FILE *file = fopen(path, "re");
+    _cleanup_free_ char *line = NULL;
+    size_t size = 0;
+    while (file && getline(&line, &size, file) > 0) {
+        struct mount mount;
+        char name[PATH_MAX];
+        if (!parse_mount(line, &mount) || !mount_is_of(subject, &mount, name, sizeof name))
+            continue;
+        if (mount.read_only && subject->interest == HOLDERS_OF_READ_ONLY)
+            continue;
+        error_set(holder, 0, "%s is mounted on %s", name, mount.point);
+        return true;
+    }
+    return false;
+}
+
+static bool find_swap(const struct subject *subject, struct error *holder)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/swaps", subject->root->proc);
+    _cleanup_fclose_ FILE *file = fopen(path, "re");
+    _cleanup_free_ char *line = NULL;
+    size_t size = 0;
+    while (file && getline(&line, &size, file) > 0) {
+        char name[PATH_MAX];
+        char *rest = line;
+        char *area = strsep(&rest, " \t");
+        unescape(area);
+        if (area[0] != '/' || !leads_to_subject(subject, area, name, sizeof name))
+            continue;
+        error_set(holder, 0, "%s is in use as swap", name);
+        return true;
+    }
+    return false;
+}
+
+/* ── what is stacked upon it ─────────────────────────────────────────────────────────────────── */
+
+static const struct {
+    const char *uuid_prefix;
+    const char *kind;
+} mapper_kinds[] = {
+    {"LVM-",   "the LVM volume"          },
+    {"CRYPT-", "the encrypted volume"    },
+    {"mpath-", "the multipath disk"      },
+    {"",       "the device-mapper volume"},
+};
+
+/* "the LVM volume vg0-root (dm-0)" */
+static void describe_stacked(const struct system_root *root, const char *name, char *to,
+                             size_t size)
+{
+    char directory[PATH_MAX];
+    char text[256];
+    char uuid[256] = "";
+    snprintf(directory, sizeof directory, "%s/block/%s", root->sys, name);
+    if (sysfs_read(directory, "md/level", text, sizeof text) >= 0) {
+        snprintf(to, size, "the RAID array %s (%s)", name, text);
+        return;
+    }
+    if (sysfs_read(directory, "dm/name", text, sizeof text) < 0) {
+        snprintf(to, size, "the device %s", name);
+        return;
+    }
+    sysfs_read(directory, "dm/uuid", uuid, sizeof uuid);
+    unsigned kind = 0;
+    while (strncmp(uuid, mapper_kinds[kind].uuid_prefix, strlen(mapper_kinds[kind].uuid_prefix)) !=
+           0)
+        kind++;
+    snprintf(to, size, "%s %s (%s)", mapper_kinds[kind].kind, text, name);
+}
+
+static bool writes(const struct system_root *root, const char *name)
+{
+    char directory[PATH_MAX];
+    snprintf(directory, sizeof directory, "%s/block/%s", root->sys, name);
+    return !sysfs_read_number(directory, "ro", 0);
+}
+
+static bool find_stacked_on(const struct subject *subject, const struct sysfs_device *kin,
+                            struct error *holder)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/holders", kin->directory);
+    _cleanup_(cleanup_closedir) DIR *listing = opendir(path);
+    const struct dirent *entry;
+    while (listing && (entry = readdir(listing))) {
+        char stacked[600];
+        if (entry->d_name[0] == '.' ||
+            (subject->interest == HOLDERS_OF_READ_ONLY && !writes(subject->root, entry->d_name)))
+            continue;
+        describe_stacked(subject->root, entry->d_name, stacked, sizeof stacked);
+        error_set(holder, 0, "%s/%s is part of %s", subject->root->dev, kin->name, stacked);
+        return true;
+    }
+    return false;
+}
+
+static bool find_stacked(const struct subject *subject, struct error *holder)
+{
+    for (unsigned i = 0; i < subject->kin_count; i++) {
+        if (find_stacked_on(subject, &subject->kin[i], holder))
+            return true;
+    }
+    return false;
+}
+
+struct loop_search {
+    const struct subject *subject;
+    struct error *holder;
+};
+
+static bool is_backed_by_subject(const struct sysfs_device *disk, void *context)
+{
+    const struct loop_search *search = context;
+    char backing[PATH_MAX];
+    char name[PATH_MAX];
+    if (sysfs_read(disk->directory, "loop/backing_file", backing, sizeof backing) <= 0 ||
+        !leads_to_subject(search->subject, backing, name, sizeof name))
+        return false;
+    if (search->subject->interest == HOLDERS_OF_READ_ONLY &&
+        !writes(search->subject->root, disk->name))
+        return false;
+    error_set(search->holder, 0, "%s is the backing of the loop device %s/%s", name,
+              search->subject->root->dev, disk->name);
+    return true;
+}
+
+static bool find_loop(const struct subject *subject, struct error *holder)
+{
+    struct loop_search search = {.subject = subject, .holder = holder};
+    return sysfs_each_disk(subject->root, is_backed_by_subject, &search);
+}
+
+/* ── processes ───────────────────────────────────────────────────────────────────────────────── */
+
+/* Looks at the text first: to stat() whatever others have open may wait for a dead server. */
+static bool descriptor_is_of(const struct subject *subject, const char *path)
+{
+    char target[PATH_MAX];
+    char name[PATH_MAX];
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    if (length <= 0)
+        return false;
+    target[length] = 0;
+    size_t prefix = strlen(subject->root->dev);
+    bool likely = S_ISBLK(subject->stat->st_mode)
+                      ? !strncmp(target, subject->root->dev, prefix) && target[prefix] == '/'
+                      : !strcmp(target, subject->path);
+    return likely && leads_to_subject(subject, path, name, sizeof name);
+}
+
+/* fdinfo says "flags:" with the octal flags of open(2). */
+static bool may_write(const char *process, const char *descriptor)
+{
+    char name[64];
+    char text[512];
+    unsigned flags;
+    snprintf(name, sizeof name, "fdinfo/%s", descriptor);
+    if (sysfs_read(process, name, text, sizeof text) < 0)
+        return false;
+    const char *at = strstr(text, "flags:");
+    return at && sscanf(at + strlen("flags:"), "%o", &flags) == 1 &&
+           (flags & O_ACCMODE) != O_RDONLY;
+}
+
+static bool process_holds(const struct subject *subject, const char *process)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/fd", process);
+    _cleanup_(cleanup_closedir) DIR *listing = opendir(path);
+    const struct dirent *entry;
+    while (listing && (entry = readdir(listing))) {
+        char descriptor[PATH_MAX];
+        if ((size_t)snprintf(descriptor, sizeof descriptor, "%s/%s", path, entry->d_name) >=
+                sizeof descriptor ||
+            !descriptor_is_of(subject, descriptor))
+            continue;
+        if (subject->interest == HOLDERS_ANY_OPENER || may_write(process, entry->d_name))
+            return true;
+    }
+    return false;
+}
+
+/* Of other users' processes only root sees the descriptors. */
+static bool find_process(const struct subject *subject, struct error *holder)
+{
+    _cleanup_(cleanup_closedir) DIR *listing = opendir(subject->root->proc);
+    const struct dirent *entry;
+    while (listing && (entry = readdir(listing))) {
+        char process[PATH_MAX / 2];
+        char name[64] = "?";
+        if (!isdigit((unsigned char)entry->d_name[0]) ||
+            (size_t)snprintf(process, sizeof process, "%s/%s", subject->root->proc,
+                             entry->d_name) >= sizeof process ||
+            !process_holds(subject, process))
+            continue;
+        sysfs_read(process, "comm", name, sizeof name);
+        error_set(holder, 0, "process %s (%s) has %s open%s", entry->d_name, name, subject->path,
+                  subject->interest == HOLDERS_ANY_OPENER ? "" : " for writing");
+        return true;
+    }
+    return false;
+}
+
+/* ────────────────────────────────────────────────────────────────────────────────────────────── */
+
+bool holders_find(const struct system_root *root, const char *path, const struct stat *stat,
+                  enum holder_interest interest, struct error *holder)
+{
+    static bool (*const checks[])(const struct subject *subject, struct error *holder) = {
+        find_mount, find_swap, find_stacked, find_loop, find_process,
+    };
+    struct subject subject = {.root = root, .path = path, .stat = stat, .interest = interest};
+    bool held = gather_kin(&subject) < 0;
+    if (held)
+        error_set(holder, 0, "%s cannot be checked: out of memory", path);
+    for (unsigned i = 0; !held && i < ARRAY_SIZE(checks); i++)
+        held = checks[i](&subject, holder);
+    free(subject.kin);
+    return held;
+}

@@ -1,0 +1,159 @@
+/* sysfs.c - see sysfs.h */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "sysfs.h"
+
+#include <netboot-target/util/cleanup.h>
+
+#define SECTOR_BYTES 512u /* sysfs counts in these, whatever the device does */
+
+const struct system_root system_root = {.sys = "/sys", .proc = "/proc", .dev = "/dev"};
+
+static void cleanup_closedir(DIR **directory)
+{
+    if (*directory)
+        closedir(*directory);
+}
+
+ssize_t sysfs_read(const char *directory, const char *attribute, void *to, size_t size)
+{
+    char path[PATH_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", directory, attribute) >= sizeof path)
+        return -ENAMETOOLONG;
+    _cleanup_close_ int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return -errno;
+    ssize_t length = read(descriptor, to, size - 1);
+    if (length < 0)
+        return -errno;
+    char *text = to;
+    while (length && isspace((unsigned char)text[length - 1]))
+        length--;
+    text[length] = 0;
+    return length;
+}
+
+uint64_t sysfs_read_number(const char *directory, const char *attribute, uint64_t otherwise)
+{
+    char text[32];
+    char *end;
+    if (sysfs_read(directory, attribute, text, sizeof text) <= 0)
+        return otherwise;
+    errno = 0;
+    uint64_t value = strtoull(text, &end, 10);
+    return errno || *end ? otherwise : value;
+}
+
+static bool exists(const char *directory, const char *attribute)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", directory, attribute);
+    return !access(path, F_OK);
+}
+
+/* `directory` is resolved. */
+static int describe(const char *directory, struct sysfs_device *ret_device)
+{
+    struct sysfs_device device = {0};
+    char numbers[32];
+    unsigned major_number;
+    unsigned minor_number;
+    if (sysfs_read(directory, "dev", numbers, sizeof numbers) < 0 ||
+        sscanf(numbers, "%u:%u", &major_number, &minor_number) != 2 ||
+        strlen(directory) >= sizeof device.directory)
+        return -ENOENT;
+    device.device = makedev(major_number, minor_number);
+    strcpy(device.directory, directory);
+    snprintf(device.name, sizeof device.name, "%s", strrchr(directory, '/') + 1);
+    for (char *c = device.name; *c; c++)
+        *c = *c == '!' ? '/' : *c; /* "cciss!c0d0" is /dev/cciss/c0d0 */
+    device.partition = exists(directory, "partition");
+    device.start_bytes = sysfs_read_number(directory, "start", 0) * SECTOR_BYTES;
+    device.size_bytes = sysfs_read_number(directory, "size", 0) * SECTOR_BYTES;
+    *ret_device = device;
+    return 0;
+}
+
+static int find_at(const char *path, struct sysfs_device *ret_device)
+{
+    char directory[PATH_MAX];
+    return realpath(path, directory) ? describe(directory, ret_device) : -ENOENT;
+}
+
+int sysfs_find(const struct system_root *root, dev_t device, struct sysfs_device *ret_device)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/dev/block/%u:%u", root->sys, major(device), minor(device));
+    return find_at(path, ret_device);
+}
+
+int sysfs_find_disk(const struct sysfs_device *device, struct sysfs_device *ret_disk)
+{
+    if (!device->partition) {
+        *ret_disk = *device;
+        return 0;
+    }
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/..", device->directory);
+    return find_at(path, ret_disk);
+}
+
+static bool each(const char *directory,
+                 bool (*found)(const struct sysfs_device *device, void *context), void *context,
+                 bool partitions)
+{
+    _cleanup_(cleanup_closedir) DIR *listing = opendir(directory);
+    const struct dirent *entry;
+    while (listing && (entry = readdir(listing))) {
+        char path[PATH_MAX];
+        struct sysfs_device device;
+        if (entry->d_name[0] == '.' ||
+            (size_t)snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) >= sizeof path)
+            continue;
+        if (!exists(path, "dev") || find_at(path, &device) < 0 || device.partition != partitions)
+            continue;
+        if (found(&device, context))
+            return true;
+    }
+    return false;
+}
+
+bool sysfs_each_partition(const struct sysfs_device *disk,
+                          bool (*found)(const struct sysfs_device *partition, void *context),
+                          void *context)
+{
+    return each(disk->directory, found, context, true);
+}
+
+struct disk_filter {
+    bool (*found)(const struct sysfs_device *disk, void *context);
+    void *context;
+};
+
+/* Not those without a medium, those another path stands for (NVMe multipath), and optical drives
+ * and floppies, which may take seconds to say no. */
+static bool filter_disk(const struct sysfs_device *disk, void *context)
+{
+    const struct disk_filter *filter = context;
+    bool slow = !strncmp(disk->name, "sr", 2) || !strncmp(disk->name, "fd", 2);
+    if (!disk->size_bytes || slow || sysfs_read_number(disk->directory, "hidden", 0))
+        return false;
+    return filter->found(disk, filter->context);
+}
+
+bool sysfs_each_disk(const struct system_root *root,
+                     bool (*found)(const struct sysfs_device *disk, void *context), void *context)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/block", root->sys);
+    struct disk_filter filter = {.found = found, .context = context};
+    return each(path, filter_disk, &filter, false);
+}
