@@ -31,20 +31,20 @@ struct status_operations {
 
 struct status_lun {
     unsigned number;
+    bool open; /* there is a device: the first three states */
+    bool read_only;
     const char *state;    /* "open", "write-fault", "gone"; "waiting", "refused", "closing" */
     const char *problem;  /* why it is not open */
     const char *device;   /* the path of the device, or what was configured while it is not open */
     const char *identity; /* 32 hexadecimal digits, or "" while not known */
     const char *identity_source;
 
-    /* only of an open one */
-    bool open;              /* there is a device: the first three states */
+    /* only of one that has a device */
     const char *write_mode; /* "direct", "buffered", "read-only", "memory" */
-    bool read_only;
-    uint64_t size_bytes;
-    uint32_t logical_block_bytes, physical_block_bytes;
     const char *serial;
     const char *reservation; /* "WRITE EXCLUSIVE by iqn.…" */
+    uint64_t size_bytes;
+    uint32_t logical_block_bytes, physical_block_bytes;
     uint64_t in_flight;
     struct status_operations operations[STATUS_OPERATION_COUNT];
 };

@@ -28,6 +28,19 @@ static int hex_value(char digit)
     return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
+bool hex_decode(const char *text, uint8_t *to, size_t length)
+{
+    if (strlen(text) != 2 * length)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        to[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
 /* One character, escaped or not. Returns the bytes it took, 0 for a bad one. */
 static size_t decode_one(const char *from, size_t left, bool plus_is_space, char *ret_byte)
 {

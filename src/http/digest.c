@@ -13,6 +13,7 @@
 #include <netboot-target/util/bytes.h>
 
 #include "authorization.h"
+#include "internal.h"
 
 /* A nonce: milliseconds, random bytes, the first half of their HMAC; as hexadecimal. */
 #define NONCE_RANDOM_BYTES 8
@@ -33,16 +34,6 @@ static void to_hex(const uint8_t *bytes, size_t length, char *to)
 {
     for (size_t i = 0; i < length; i++)
         snprintf(to + 2 * i, 3, "%02x", bytes[i]);
-}
-
-/* Exactly `length` bytes of hexadecimal text. */
-static bool from_hex(const char *text, uint8_t *to, size_t length)
-{
-    if (strlen(text) != 2 * length || strspn(text, "0123456789abcdefABCDEF") != 2 * length)
-        return false;
-    for (size_t i = 0; i < length; i++)
-        sscanf(text + 2 * i, "%2hhx", &to[i]);
-    return true;
 }
 
 /* ── nonces ──────────────────────────────────────────────────────────────────────────────────────
@@ -135,8 +126,8 @@ static bool response_is_right(const struct http_digest *digest, const struct alg
                  hash_of(algorithm, ha2, method, given[DIGEST_URI]) &&
                  hash_of(algorithm, expected, ha1, given[DIGEST_NONCE], given[DIGEST_NC],
                          given[DIGEST_CNONCE], "auth", ha2) &&
-                 from_hex(expected, expected_bytes, length) &&
-                 from_hex(given[DIGEST_RESPONSE], given_bytes, length) &&
+                 hex_decode(expected, expected_bytes, length) &&
+                 hex_decode(given[DIGEST_RESPONSE], given_bytes, length) &&
                  !CRYPTO_memcmp(expected_bytes, given_bytes, length);
     OPENSSL_cleanse(ha1, sizeof ha1);
     return right;
@@ -166,7 +157,7 @@ static bool is_well_formed(const struct authorization *authorization,
     uint8_t count[4];
     const char *const *given = authorization->parameters;
     return !strcmp(given[DIGEST_URI], request->target) && !strcasecmp(given[DIGEST_QOP], "auth") &&
-           *given[DIGEST_CNONCE] && from_hex(given[DIGEST_NC], count, sizeof count) &&
+           *given[DIGEST_CNONCE] && hex_decode(given[DIGEST_NC], count, sizeof count) &&
            find_algorithm(given[DIGEST_ALGORITHM]);
 }
 
@@ -188,7 +179,7 @@ enum http_digest_verdict http_digest_check(const struct http_digest *digest,
                                    method_name(request->method));
     if (!right || strcmp(given[DIGEST_USERNAME], digest->user) != 0 ||
         strcmp(given[DIGEST_REALM], digest->realm) != 0 ||
-        !from_hex(given[DIGEST_NONCE], nonce, sizeof nonce) ||
+        !hex_decode(given[DIGEST_NONCE], nonce, sizeof nonce) ||
         !nonce_is_ours(digest, client, nonce))
         return HTTP_DIGEST_DENIED;
     return nonce_is_fresh(digest, nonce, now_ms) ? HTTP_DIGEST_GRANTED : HTTP_DIGEST_STALE;

@@ -9,6 +9,9 @@
  * number is too large, else how many digits were read. */
 int parse_decimal(const char *text, uint64_t *ret_value);
 
+/* Exactly `length` bytes of hexadecimal text. False: anything else; `to` may be written then. */
+bool hex_decode(const char *text, uint8_t *to, size_t length);
+
 /* Percent-decodes `length` bytes once, with a NUL behind; `plus_is_space` for queries and forms.
  * Returns the decoded length, or -EBADMSG (bad escape, NUL), -ENOSPC. */
 ssize_t percent_decode(const char *from, size_t length, bool plus_is_space, char *to, size_t size);

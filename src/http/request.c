@@ -98,29 +98,32 @@ static bool route_takes(const struct http_route *route, enum http_method method)
     return route->method == method || (route->method == HTTP_GET && method == HTTP_HEAD);
 }
 
-static int refuse_method(const bool allowed[HTTP_METHOD_OTHER], struct http_refusal *refusal)
+static void refuse_method(const bool allowed[HTTP_METHOD_OTHER], struct http_refusal *refusal)
 {
-    if (!allowed[HTTP_GET] && !allowed[HTTP_POST])
-        return refuse(refusal, 404, "There is nothing at this address.");
+    if (!allowed[HTTP_GET] && !allowed[HTTP_POST]) {
+        refuse(refusal, 404, "There is nothing at this address.");
+        return;
+    }
     refuse(refusal, 405, "This address does not take this method.");
     snprintf(refusal->allow, sizeof refusal->allow, "%s%s", allowed[HTTP_GET] ? "GET, HEAD" : "",
              !allowed[HTTP_POST] ? ""
              : allowed[HTTP_GET] ? ", POST"
                                  : "POST");
-    return -EPROTO;
 }
 
-static int find_route(struct http_request *request, const struct http_routes *routes,
-                      struct http_match *match, struct http_refusal *refusal)
+/* NULL: refused. */
+static const struct http_route *find_route(struct http_request *request,
+                                           const struct http_routes *routes, void **ret_context,
+                                           struct http_refusal *refusal)
 {
     unsigned segments, rest;
     bool allowed[HTTP_METHOD_OTHER] = {false};
     int result = path_decode(request, &segments);
-    if (result == -EBADMSG)
-        return refuse(refusal, 400, "The address is not well formed.");
-    if (result < 0)
-        return refuse_method(allowed, refusal);
-    for (; routes; routes = routes->next) {
+    if (result == -EBADMSG) {
+        refuse(refusal, 400, "The address is not well formed.");
+        return NULL;
+    }
+    for (; result == 0 && routes; routes = routes->next) {
         for (const struct http_route *row = routes->rows; row < routes->rows + routes->count;
              row++) {
             if (!(row->listeners & request->listener) ||
@@ -128,13 +131,14 @@ static int find_route(struct http_request *request, const struct http_routes *ro
                 continue;
             if (route_takes(row, request->method)) {
                 path_join_rest(request, rest);
-                *match = (struct http_match){row, routes->context};
-                return 0;
+                *ret_context = routes->context;
+                return row;
             }
             allowed[row->method] = true;
         }
     }
-    return refuse_method(allowed, refusal);
+    refuse_method(allowed, refusal);
+    return NULL;
 }
 
 /* A browser sends a field of its own only after asking with OPTIONS, which is answered 405. */
@@ -165,17 +169,19 @@ int http_request_route(struct http_request *request, const struct http_routes *r
                        const struct http_hosts *hosts, uint64_t body_bytes_limit,
                        struct http_match *ret_match, struct http_refusal *ret_refusal)
 {
-    struct http_match match;
+    void *context = NULL;
     int result = check_form(request, ret_refusal);
     if (result == 0)
         result = check_host(request, hosts, ret_refusal);
+    if (result < 0)
+        return result;
+    const struct http_route *route = find_route(request, routes, &context, ret_refusal);
+    if (!route)
+        return -EPROTO;
+    result = check_action(request, ret_refusal);
     if (result == 0)
-        result = find_route(request, routes, &match, ret_refusal);
+        result = check_body(request, route, body_bytes_limit, ret_refusal);
     if (result == 0)
-        result = check_action(request, ret_refusal);
-    if (result == 0)
-        result = check_body(request, match.route, body_bytes_limit, ret_refusal);
-    if (result == 0)
-        *ret_match = match;
+        *ret_match = (struct http_match){route, context};
     return result;
 }

@@ -180,7 +180,7 @@ static enum MHD_Result answer(struct http_connection *connection, struct MHD_Con
     const char *data =
         response->data ? (const char *)response->data + response->offset_bytes : nothing;
     struct MHD_Response *answer = MHD_create_response_from_buffer_with_free_callback_cls(
-        (size_t)response->length_bytes, (void *)(uintptr_t)data, answer_released, response);
+        (size_t)response->length_bytes, (void *)data, answer_released, response);
     if (!answer) {
         answer_released(response);
         return MHD_NO;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 #include "http_connection.h"
@@ -77,13 +78,14 @@ static bool log_refusals(struct http_server *http)
 
 static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
 {
+    const struct sockaddr_in *a4 = (const struct sockaddr_in *)a;
+    const struct sockaddr_in *b4 = (const struct sockaddr_in *)b;
+    const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)a;
+    const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)b;
     if (a->ss_family != b->ss_family)
         return false;
-    if (a->ss_family == AF_INET)
-        return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
-               ((const struct sockaddr_in *)b)->sin_addr.s_addr;
-    return IN6_ARE_ADDR_EQUAL(&((const struct sockaddr_in6 *)a)->sin6_addr,
-                              &((const struct sockaddr_in6 *)b)->sin6_addr);
+    return a->ss_family == AF_INET ? !memcmp(&a4->sin_addr, &b4->sin_addr, sizeof a4->sin_addr)
+                                   : !memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof a6->sin6_addr);
 }
 
 static const char *limit_reached(const struct http_server *http,
