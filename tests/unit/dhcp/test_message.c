@@ -81,6 +81,10 @@ static void test_refused(void **state)
     buffer_append(&packet.buffer, "\x3c\x09PXE", 5); /* a length beyond the end */
     assert_int_equal(parse(&packet, &message), -EBADMSG);
 
+    packet_begin(&packet, DHCP_DISCOVER, 0);
+    buffer_append(&packet.buffer, "\x3c\x04PXE", 5); /* by a single byte */
+    assert_int_equal(parse(&packet, &message), -EBADMSG);
+
     static const uint8_t too_long[DHCP_PACKET_BYTES_LIMIT + 1];
     assert_int_equal(dhcp_message_parse(too_long, sizeof too_long, &message), -EBADMSG);
 }

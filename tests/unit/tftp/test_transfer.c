@@ -298,6 +298,28 @@ static void test_window(void **state)
     finish(&f);
 }
 
+/* Where packets overtake each other, each can bring an acknowledgement of too little. */
+static void test_goes_back_once_at_a_time(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, 50000, &(struct tftp_request){.windowsize_blocks = 8}, &no_limits);
+    assert_true(pull(&f));
+    ack(&f, 0);
+    for (uint16_t block = 1; block <= 8; block++)
+        expect_data(&f, block, 512);
+    assert_int_equal(ack(&f, 2), TFTP_CONTINUE);
+    for (uint16_t block = 3; block <= 10; block++)
+        expect_data(&f, block, 512);
+    assert_int_equal(ack(&f, 3), TFTP_CONTINUE); /* the window moves, nothing is sent again */
+    expect_data(&f, 11, 512);
+    expect_nothing(&f);
+    assert_int_equal(tftp_transfer_deadline_ms(f.transfer) - f.now_ms, 10);
+    assert_int_equal(expire(&f), TFTP_CONTINUE); /* but soon, if nothing else comes */
+    expect_data(&f, 4, 512);
+    finish(&f);
+}
+
 /* Until the client has answered, a forged request costs its victim two packets, not more. */
 static void test_unheard_client_gets_two_packets(void **state)
 {
@@ -634,6 +656,7 @@ int main(void)
         cmocka_unit_test(test_duplicate_ack_sends_nothing),
         cmocka_unit_test(test_nonsense_is_ignored),
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_goes_back_once_at_a_time),
         cmocka_unit_test(test_unheard_client_gets_two_packets),
         cmocka_unit_test(test_back_off),
         cmocka_unit_test(test_agreed_timeout_is_kept),
