@@ -6,6 +6,7 @@
  * into a reserve outside the credit; an R2T goes out only when its burst has a buffer. A PDU that
  * waits for memory therefore never blocks the Data-Out behind it on the same socket.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -178,6 +179,12 @@ static void command_run(struct iscsi_command *command)
     command_answer(command);
 }
 
+/* RFC 7143 §11.4.7.2 and SPC-4 */
+#define SENSE_ILLEGAL_REQUEST                 0x05
+#define SENSE_ABORTED_COMMAND                 0x0b
+#define ASC_DATA_PHASE_ERROR                  0x4b00
+#define ASC_INVALID_FIELD_IN_INFORMATION_UNIT 0x0e03
+
 /* ── gathering data-out ──────────────────────────────────────────────────────────────────────────
  */
 
@@ -242,14 +249,15 @@ static void command_fail(struct iscsi_command *command, enum scsi_status status)
 /* The whole buffer out of the credit; what stands in the reserve moves over. */
 static bool command_take_whole_buffer(struct iscsi_command *command)
 {
-    uint8_t *buffer = credit_take(command->connection, command->gather_bytes);
+    uint32_t bytes = max_of(command->gather_bytes, command->immediate_bytes);
+    uint8_t *buffer = credit_take(command->connection, bytes);
     if (!buffer)
         return false;
     if (command->received_bytes)
         memcpy(buffer, command->buffer, command->received_bytes);
     command_give_buffer(command);
     command->buffer = buffer;
-    command->buffer_bytes = command->gather_bytes;
+    command->buffer_bytes = bytes;
     command->buffer_from_reserve = false;
     return true;
 }
@@ -307,20 +315,26 @@ static int command_gather(struct iscsi_command *command)
                                "unsolicited Data-Out announced in spite of InitialR2T=Yes");
 
     command->gather_bytes = min_of(command->task->data_out_wanted_bytes, command->expected_bytes);
-    uint32_t unsolicited = final ? immediate : parameters->first_burst_bytes;
-    unsolicited = min_of(unsolicited, command->gather_bytes);
-    command->unsolicited_bytes = final ? 0 : unsolicited;
+    command->immediate_bytes = immediate;
     if (!command->gather_bytes)
         return 0; /* whatever arrives is swallowed */
+    uint32_t unsolicited = immediate;
+    if (!final) {
+        unsolicited = min_of(parameters->first_burst_bytes, command->expected_bytes);
+        if (unsolicited > command->gather_bytes) { /* more is coming than the command takes */
+            scsi_task_check_condition(command->task, SENSE_ILLEGAL_REQUEST,
+                                      ASC_INVALID_FIELD_IN_INFORMATION_UNIT);
+            command_answer(command);
+            return 0;
+        }
+        command->unsolicited_bytes = unsolicited;
+    }
     if (!command_place_unsolicited(command, unsolicited)) {
         command_fail(command, SCSI_STATUS_TASK_SET_FULL);
         return 0;
     }
     if (!immediate)
         return 0;
-    if (immediate > command->gather_bytes)
-        return connection_fail(connection, "immediate data of %u bytes where %u are taken",
-                               immediate, command->gather_bytes);
     connection->in.destination = command->buffer;
     return 0;
 }
@@ -466,16 +480,12 @@ static int check_data_out(struct iscsi_connection *connection, const struct iscs
 {
     const uint8_t *bhs = connection->in.header;
     uint32_t ttt = load_be32(bhs + BHS_TTT);
-    uint32_t data_sn = load_be32(bhs + 36);
     uint32_t offset = load_be32(bhs + 40);
     uint32_t length = bhs_data_length(bhs);
     uint32_t end = sequence_end(command, ttt);
     if (!end)
         return connection_fail(connection, "Data-Out with transfer tag 0x%08x, which is not open",
                                ttt);
-    if (data_sn != command->next_data_sn)
-        return connection_fail(connection, "Data-Out with DataSN %u, %u is next", data_sn,
-                               command->next_data_sn);
     if (offset != command->received_bytes)
         return connection_fail(connection, "Data-Out at offset %u, %u is next", offset,
                                command->received_bytes);
@@ -483,6 +493,19 @@ static int check_data_out(struct iscsi_connection *connection, const struct iscs
         return connection_fail(connection, "Data-Out of %u bytes where %u are left", length,
                                end - offset);
     return 0;
+}
+
+/* A PDU is missing or doubled. That costs the command, since whoever retries it sends it whole; the
+ * rest of its Data-Out is swallowed. (libiscsi's suite holds a target to staying connected here.)
+ */
+static void fail_out_of_sequence(struct iscsi_command *command, uint32_t data_sn)
+{
+    char reason[96];
+    snprintf(reason, sizeof reason, "Data-Out with DataSN %u where %u is next, the command fails",
+             data_sn, command->next_data_sn);
+    connection_event(command->connection, ISCSI_EVENT_PROTOCOL_ERROR, reason);
+    scsi_task_check_condition(command->task, SENSE_ABORTED_COMMAND, ASC_DATA_PHASE_ERROR);
+    command_answer(command);
 }
 
 int data_out_begin(struct iscsi_connection *connection)
@@ -497,6 +520,12 @@ int data_out_begin(struct iscsi_connection *connection)
     int result = check_data_out(connection, command);
     if (result)
         return result;
+    uint32_t data_sn = load_be32(in->header + 36);
+    if (data_sn != command->next_data_sn) {
+        fail_out_of_sequence(command, data_sn);
+        in->handler = NULL;
+        return 0;
+    }
     in->command = command;
     in->destination = command->buffer + command->received_bytes;
     return 0;

@@ -79,6 +79,7 @@ struct iscsi_command {
     size_t buffer_bytes;
     bool buffer_from_reserve;
     uint32_t gather_bytes; /* what will arrive: min(wanted, expected) */
+    uint32_t immediate_bytes;   /* came with the command; what is beyond gather_bytes is not used */
     uint32_t received_bytes;
     uint32_t unsolicited_bytes; /* arrives up to here without R2T */
     bool r2t_active;
