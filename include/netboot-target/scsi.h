@@ -23,17 +23,27 @@ struct scsi_target;
 struct scsi_lu;
 struct scsi_nexus;
 
+/* A wake-up in the future, as an interface: this room has no clock. */
+struct scsi_delay {
+    /* Calls `done` once, on the loop, `delay_ms` from now. */
+    void (*after)(struct scsi_delay *delay, unsigned delay_ms, void (*done)(void *context),
+                  void *context);
+};
+
 /* What the device server borrows from its surroundings; outlives every target. */
 struct scsi_environment {
-    struct pool *pool;   /* scratch buffers: VERIFY, WRITE SAME, ORWRITE, … */
-    struct store *store; /* reservations with APTPL; NULL: PTPL_C is reported as 0 */
+    struct pool *pool;        /* scratch buffers: VERIFY, WRITE SAME, ORWRITE, … */
+    struct store *store;      /* reservations with APTPL; NULL: PTPL_C is reported as 0 */
+    struct scsi_delay *delay; /* paces a SANITIZE overwrite, so that the disk's other users get
+                                 their share; NULL: as fast as the disk goes */
 };
 
 /* ── logical units ───────────────────────────────────────────────────────────────────────────────
  */
 
-#define SCSI_TRANSFER_LIMIT_BYTES (1u << 20) /* MAXIMUM TRANSFER LENGTH of VPD page B0h, as bytes \
-                                              */
+#define SCSI_TRANSFER_LIMIT_BYTES                                               \
+    (1u << 20)             /* MAXIMUM TRANSFER LENGTH of VPD page B0h, as bytes \
+                            */
 #define SCSI_LUN_LIMIT 256 /* LUNs 0…255: peripheral device addressing, SAM-5 §4.7 */
 
 struct scsi_lu_options {
@@ -48,6 +58,7 @@ struct scsi_lu_options {
     uint16_t rotation_rate; /* VPD B1h: 1 = solid state, 0 = not reported, else rpm */
     bool read_only;         /* WP; also when the device is */
     bool allow_sanitize;
+    bool write_through;  /* WCE = 0: what is acknowledged is on stable storage */
     char store_name[96]; /* of the reservation record; stable across restarts */
 };
 

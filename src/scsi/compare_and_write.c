@@ -20,7 +20,7 @@ static enum scsi_verdict read_range(struct command *command, void (*next)(struct
 static void write_range(struct command *command)
 {
     command->itl->lu->deallocated = false;
-    command->request.fua = command->task.cdb[1] & CDB_FUA;
+    command->request.fua = (command->task.cdb[1] & CDB_FUA) || command->itl->lu->mode.write_through;
     command_submit(command, BLOCK_WRITE, command->first_block, command->blocks, command->scratch,
                    command_end_good);
 }

@@ -107,6 +107,7 @@ struct mode_parameters {
     bool descriptor_sense;       /* D_SENSE */
     bool task_aborted_status;    /* TAS */
     bool software_write_protect; /* SWP */
+    bool write_through;          /* WCE is 0; not changeable */
 };
 
 struct sanitize;
@@ -162,6 +163,8 @@ struct command {
     unsigned step;
     void *scratch; /* from the pool */
     size_t scratch_bytes;
+    void *fetch_to; /* where part of the scratch goes */
+    size_t fetch_skip, fetch_bytes;
     void (*next_step)(struct command *command);
     const struct command *preempted_by; /* the PREEMPT AND ABORT that waits for our end */
     struct buffer response;             /* data-in built here */
@@ -260,6 +263,7 @@ void management_check(struct scsi_lu *lu); /* an aborted command has finished */
 void management_forget_all(struct scsi_nexus *nexus);
 
 /* lu.c */
+struct mode_parameters lu_default_mode(const struct scsi_lu *lu);
 void lu_reset(struct scsi_lu *lu); /* what a logical unit reset clears, SAM-5 §6.3.3 */
 void lu_update_from_device(struct scsi_lu *lu);
 

@@ -11,6 +11,11 @@ void lu_update_from_device(struct scsi_lu *lu)
     lu->read_only = lu->options.read_only || lu->device->geometry.read_only;
 }
 
+struct mode_parameters lu_default_mode(const struct scsi_lu *lu)
+{
+    return (struct mode_parameters){.write_through = lu->options.write_through};
+}
+
 struct scsi_lu *scsi_lu_new(const struct scsi_environment *environment, struct block_device *device,
                             const struct scsi_lu_options *options)
 {
@@ -20,6 +25,7 @@ struct scsi_lu *scsi_lu_new(const struct scsi_environment *environment, struct b
     lu->environment = environment;
     lu->device = device;
     lu->options = *options;
+    lu->mode = lu_default_mode(lu);
     lu_update_from_device(lu);
     return lu;
 }
@@ -57,7 +63,7 @@ void scsi_lu_device_changed(struct scsi_lu *lu)
 void lu_reset(struct scsi_lu *lu)
 {
     struct itl *itl;
-    lu->mode = (struct mode_parameters){0};
+    lu->mode = lu_default_mode(lu);
     lu->stopped = false;
     lu->reservations.legacy_holder = NULL;
     reservations_update(lu);

@@ -9,12 +9,11 @@
 
 #define WCE 0x04
 
-/* The write cache is always on: even a direct write may end up in the page cache, so initiators
- * must flush. */
+/* With a write cache, whatever the write mode: even a direct write may end up in the page cache, so
+ * initiators must flush. Without one every write is made durable before it is answered. */
 static void write_caching(const struct mode_parameters *mode, uint8_t *to)
 {
-    (void)mode;
-    to[2] = WCE;
+    to[2] = mode->write_through ? 0 : WCE;
     store_be16(to + 4, 0xffff);  /* DISABLE PRE-FETCH TRANSFER LENGTH */
     store_be16(to + 8, 0xffff);  /* MAXIMUM PRE-FETCH */
     store_be16(to + 10, 0xffff); /* MAXIMUM PRE-FETCH CEILING */

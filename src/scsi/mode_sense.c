@@ -9,7 +9,7 @@ enum page_control { PAGE_CURRENT, PAGE_CHANGEABLE, PAGE_DEFAULT, PAGE_SAVED };
 static void put_page(struct buffer *to, const struct mode_page *page, const struct scsi_lu *lu,
                      enum page_control control)
 {
-    static const struct mode_parameters defaults = {0};
+    struct mode_parameters defaults = lu_default_mode(lu);
     uint8_t bytes[MODE_PAGE_BYTES_LIMIT] = {0};
     if (control == PAGE_CHANGEABLE)
         mode_page_changeable(page, bytes);

@@ -43,7 +43,7 @@ enum scsi_verdict write_execute(struct command *command)
     if (command->blocks == 0)
         return command_good(command);
     command->itl->lu->deallocated = false;
-    command->request.fua = wants_unit_access(command);
+    command->request.fua = wants_unit_access(command) || command->itl->lu->mode.write_through;
     return command_submit(command, BLOCK_WRITE, command->first_block, command->blocks,
                           command->task.data_out, command_end_good);
 }

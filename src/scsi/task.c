@@ -349,6 +349,10 @@ static void fetch_done(struct block_request *request)
     struct scsi_task *task = &command->task;
     command->fetching = false;
     task->fetch_result = 0;
+    if (command->scratch && request->result == 0)
+        memcpy(command->fetch_to, (uint8_t *)command->scratch + command->fetch_skip,
+               command->fetch_bytes);
+    give_scratch(command);
     if (request->result < 0 && !task->aborted) {
         uint64_t data_in_bytes = task->data_in_bytes; /* some of it may be under way already */
         command_set_error(command, request->result, BLOCK_READ,
@@ -361,18 +365,47 @@ static void fetch_done(struct block_request *request)
     task->callbacks->fetched(task);
 }
 
+static void no_scratch(struct block_request *request)
+{
+    request->result = -ENOMEM;
+    fetch_done(request);
+}
+
+/* Half a block, for an initiator that takes less than it asks for: by way of scratch memory. */
+static void fetch_parts(struct command *command, void *buffer, uint64_t skip, size_t length)
+{
+    struct block_request *request = &command->request;
+    command->fetch_to = buffer;
+    command->fetch_skip = (size_t)skip;
+    command->fetch_bytes = length;
+    request->buffer = NULL;
+    if (request->length_bytes <= POOL_BUFFER_LIMIT)
+        request->buffer = pool_take(command->itl->lu->environment->pool, request->length_bytes);
+    command->scratch = request->buffer;
+    command->scratch_bytes = request->length_bytes;
+    if (!request->buffer) { /* the answer comes later all the same */
+        request->operation = BLOCK_PREFETCH;
+        request->done = no_scratch;
+    }
+}
+
 void scsi_task_fetch(struct scsi_task *task, void *buffer, uint64_t offset, size_t length)
 {
     struct command *command = command_of(task);
+    uint64_t block_bytes = lu_block_bytes(task->lu);
+    uint64_t from = task->device_offset_bytes + offset;
+    uint64_t start = round_down(from, block_bytes), end = round_up(from + length, block_bytes);
     command->fetching = true;
     command->request = (struct block_request){
         .operation = BLOCK_READ,
-        .offset_bytes = task->device_offset_bytes + offset,
-        .length_bytes = length,
+        .offset_bytes = start,
+        .length_bytes = end - start,
         .buffer = buffer,
         .done = fetch_done,
         .context = command,
-        .error_offset_bytes = task->device_offset_bytes + offset,
+        .error_offset_bytes = from,
     };
+    if (end - start != length)
+        fetch_parts(command, buffer, from - start, length);
     block_submit(task->lu->device, &command->request);
 }

@@ -88,10 +88,9 @@ static void write_identification(const struct command *command, struct buffer *t
 
 static void write_extended_inquiry(const struct command *command, struct buffer *to)
 {
-    (void)command;
     buffer_put_u8(to, 0); /* no protection information */
     buffer_put_u8(to, SIMPSUP_ORDSUP_HEADSUP);
-    buffer_put_u8(to, V_SUP);
+    buffer_put_u8(to, command->itl->lu->mode.write_through ? 0 : V_SUP);
     buffer_put_u8(to, LUICLR);
     buffer_put_zeros(to, 0x3c - 4);
 }
@@ -116,13 +115,11 @@ static void put_unmap_limits(const struct scsi_lu *lu, struct buffer *to)
     buffer_put_be32(to, 0); /* UGAVALID 0: alignment is not known */
 }
 
-#define WSNZ 0x01 /* WRITE SAME of no blocks is refused, not "to the end" */
-
 static void write_block_limits(const struct command *command, struct buffer *to)
 {
     const struct scsi_lu *lu = command->itl->lu;
     const struct block_geometry *geometry = &lu->device->geometry;
-    buffer_put_u8(to, WSNZ);
+    buffer_put_u8(to, 0); /* WSNZ 0: WRITE SAME of no blocks goes to the end */
     buffer_put_u8(to, (uint8_t)compare_limit_blocks(lu));
     buffer_put_be16(to, (uint16_t)min_of(in_blocks(lu, geometry->minimum_io_bytes), 0xffffu));
     buffer_put_be32(to, in_blocks(lu, SCSI_TRANSFER_LIMIT_BYTES));

@@ -34,7 +34,9 @@ bool write_same_data_out(struct command *command, uint64_t *ret_bytes)
     *ret_bytes = without_data(command) ? 0 : lu_block_bytes(lu);
     if (!check_bits(command))
         return false;
-    if (command->blocks == 0 || lu_bytes(lu, command->blocks) > SCSI_WRITE_SAME_BYTES) {
+    if (command->blocks == 0) /* to the end */
+        command->blocks = lu->device->geometry.blocks - command->first_block;
+    if (command->blocks > SCSI_WRITE_SAME_BYTES / lu_block_bytes(lu)) {
         command_invalid_cdb(command, command->opcode->cdb_bytes == 16 ? 10 : 7, 7);
         return false;
     }
@@ -83,10 +85,12 @@ static enum scsi_verdict step(struct command *command, enum block_operation oper
 static void step_done(struct command *command)
 {
     command->done_blocks += step_blocks(command);
-    if (command->done_blocks == command->blocks)
-        command_end_good(command);
-    else
+    if (command->done_blocks < command->blocks)
         step(command, command->request.operation);
+    else if (command->itl->lu->mode.write_through)
+        command_submit(command, BLOCK_FLUSH, 0, 0, NULL, command_end_good);
+    else
+        command_end_good(command);
 }
 
 static bool fill_scratch(struct command *command)

@@ -74,7 +74,7 @@ static void provisioning_is_there_only_where_the_disk_discards(void **state)
     io_free(&io);
     inquire(f, &io, 0xb0, 255);
     assert_int_equal(io.in_bytes, 64);
-    assert_int_equal(io.in[4], 1);   /* WSNZ */
+    assert_int_equal(io.in[4], 0);   /* WSNZ */
     assert_int_equal(io.in[5], 255); /* COMPARE AND WRITE */
     assert_int_equal(load_be32(io.in + 8), (1 << 20) / BLOCK);
     assert_int_equal(load_be32(io.in + 20), 1 << 20);

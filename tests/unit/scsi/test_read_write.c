@@ -241,6 +241,62 @@ static void a_fetch_reads_through_the_engine(void **state)
     io_free(&io);
 }
 
+/* An initiator that takes 200 bytes of a block; the disk reads whole blocks. */
+static void a_fetch_of_half_a_block(void **state)
+{
+    struct fixture *f = *state;
+    struct io io;
+    uint8_t buffer[700];
+    struct request read = {CDB(0x28, 0, 0, 0, 0, 4, 0, 0, 2, 0)};
+    memcpy(f->disk.bytes + 4 * BLOCK, pattern, 2 * BLOCK);
+    assert_int_equal(io_start(f->nexus[0], &io, &read), SCSI_DONE);
+    scsi_task_fetch(io.task, buffer, 100, 700);
+    assert_int_equal(f->disk.queue->offset_bytes, 4 * BLOCK);
+    assert_int_equal(f->disk.queue->length_bytes, 2 * BLOCK);
+    disk_dispatch(&f->disk, 0);
+    assert_int_equal(io.task->fetch_result, 0);
+    assert_memory_equal(buffer, pattern + 100, 700);
+    void *hog[64];
+    size_t count = 0;
+    while (count < ARRAY_SIZE(hog) && (hog[count] = pool_take(f->pool, 1 << 20)))
+        count++;
+    scsi_task_fetch(io.task, buffer, 0, 200); /* no memory: told as always, by the callback */
+    assert_int_equal(io.fetched, 1);
+    disk_dispatch(&f->disk, 0);
+    assert_int_equal(io.fetched, 2);
+    assert_int_equal(io.task->fetch_result, -EIO);
+    assert_int_equal(io.task->status, SCSI_STATUS_BUSY);
+    io_finish(&io);
+    io_free(&io);
+    expect_status(f, 0, (struct request){CDB(0x2f, [8] = 1)}, SCSI_STATUS_BUSY);
+    while (count > 0)
+        pool_give(f->pool, hog[--count], 1 << 20);
+}
+
+static void without_write_cache_every_write_is_durable(void **state)
+{
+    struct fixture *f = *state;
+    struct io io;
+    fixture_close(f);
+    f->options.write_through = true;
+    fixture_open(f);
+    clear_attentions(f);
+    struct request write = {CDB(0x2a, [8] = 1), .out = pattern, .out_bytes = BLOCK};
+    io_begin(f->nexus[0], &io, &write);
+    assert_true(f->disk.queue->fua);
+    disk_dispatch(&f->disk, 0);
+    io_finish(&io);
+    io_free(&io);
+    expect_good(f, 0, CDB(0x93, 1, [13] = 8)); /* zeros cannot be FUA: flushed behind */
+    assert_int_equal(f->disk.submitted[BLOCK_FLUSH], 1);
+    for (uint8_t control = 0; control < 3; control++) { /* current, changeable, default */
+        struct request sense = {CDB(0x1a, 8, (uint8_t)(control << 6 | 8), 0, 64)};
+        io_run(f, f->nexus[0], &io, &sense);
+        assert_int_equal(io.in[6] & 0x04, 0);
+        io_free(&io);
+    }
+}
+
 static void write_protection(void **state)
 {
     struct fixture *f = *state;
@@ -278,6 +334,8 @@ int main(void)
         rw_test(less_data_than_blocks),
         rw_test(disk_errors_become_sense),
         rw_test(a_fetch_reads_through_the_engine),
+        rw_test(a_fetch_of_half_a_block),
+        rw_test(without_write_cache_every_write_is_durable),
         rw_test(write_protection),
         rw_test(a_disk_that_is_gone_is_not_ready),
     };

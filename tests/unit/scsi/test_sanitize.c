@@ -193,6 +193,53 @@ static void immediate(void **state)
     assert_true(all_are(f, 0x55));
 }
 
+struct waiting {
+    struct scsi_delay delay; /* first */
+    void (*done)(void *context);
+    void *context;
+    unsigned pauses;
+};
+
+static void wait_for_it(struct scsi_delay *delay, unsigned delay_ms, void (*done)(void *context),
+                        void *context)
+{
+    struct waiting *waiting = (struct waiting *)delay;
+    assert_int_equal(delay_ms, 16);
+    waiting->done = done;
+    waiting->context = context;
+    waiting->pauses++;
+}
+
+static void it_pauses_between_steps(void **state)
+{
+    struct fixture *f = *state;
+    struct waiting waiting = {.delay.after = wait_for_it};
+    struct io io;
+    struct request request = overwrite(0, 1, BLOCK, 0x55);
+    f->environment.delay = &waiting.delay;
+    io_begin(f->nexus[0], &io, &request);
+    for (unsigned pauses = 1; pauses <= 2; pauses++) {
+        disk_dispatch(&f->disk, 0);
+        assert_false(io.done);
+        assert_int_equal(waiting.pauses, pauses);
+        waiting.done(waiting.context);
+    }
+    disk_dispatch(&f->disk, 0); /* the flush */
+    assert_true(io.done);
+    io_finish(&io);
+    io_free(&io);
+    assert_true(all_are(f, 0x55));
+    request = overwrite(0x80, 1, BLOCK, 0x55);
+    io_begin(f->nexus[0], &io, &request);
+    disk_dispatch(&f->disk, 0);
+    io_finish(&io);
+    io_free(&io);
+    fixture_close(f); /* the unit goes while it pauses */
+    waiting.done(waiting.context);
+    f->environment.delay = NULL;
+    fixture_open(f);
+}
+
 /* Writes that were there first end first; what waits behind it is told. */
 static void it_waits_for_writers(void **state)
 {
@@ -277,6 +324,7 @@ int main(void)
         sanitize_test(others_are_kept_out_meanwhile),
         sanitize_test(it_survives_aborts_resets_and_nexus_loss),
         sanitize_test(immediate),
+        sanitize_test(it_pauses_between_steps),
         sanitize_test(it_waits_for_writers),
         sanitize_test(failing),
         sanitize_test(who_may),

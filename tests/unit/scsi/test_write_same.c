@@ -58,7 +58,6 @@ static void what_is_refused(void **state)
     struct fixture *f = *state;
     expect_error(f, 0, 0x5, 0x2400, SAME_10(0x10, 1), .out = block, .out_bytes = BLOCK);
     expect_error(f, 0, 0x5, 0x2400, SAME_10(0x18, 1), .out = block, .out_bytes = BLOCK);
-    expect_error(f, 0, 0x5, 0x2400, SAME_10(0, 0), .out = block, .out_bytes = BLOCK); /* WSNZ */
     expect_error(f, 0, 0x5, 0x0e03, SAME_10(0x08, 1), .out = block, .out_bytes = BLOCK / 2);
     expect_error(f, 0, 0x5, 0x0e03, SAME_10(0x08, 1), .out = block, .out_bytes = 2 * BLOCK);
     expect_error(f, 0, 0x5, 0x2100, CDB(0x41, 0, 0, 0, 0x10, 0, 0, 0, 1, 0), .out = block,
@@ -67,6 +66,21 @@ static void what_is_refused(void **state)
     expect_error(f, 0, 0x5, 0x2400, CDB(0x93, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 1, 0, 0));
     f->disk.device.geometry.blocks = DISK_BLOCKS;
     assert_int_equal(f->disk.queue == NULL, 1);
+}
+
+/* No blocks: to the end, if that is not too much. */
+static void to_the_end(void **state)
+{
+    struct fixture *f = *state;
+    block[0] = 9;
+    expect_good(f, 0, CDB(0x41, 0, 0, 0, 0x0f, 0xfd), .out = block, .out_bytes = BLOCK);
+    assert_int_equal(f->disk.bytes[(DISK_BLOCKS - 4) * BLOCK], 0);
+    for (unsigned i = DISK_BLOCKS - 3; i < DISK_BLOCKS; i++)
+        assert_int_equal(f->disk.bytes[i * BLOCK], 9);
+    f->disk.device.geometry.blocks = 1u << 16; /* 32 MiB */
+    expect_error(f, 0, 0x5, 0x2400, CDB(0x41, 0), .out = block, .out_bytes = BLOCK);
+    expect_error(f, 0, 0x5, 0x2100, CDB(0x41, 0, 0, 1, 0, 1), .out = block, .out_bytes = BLOCK);
+    f->disk.device.geometry.blocks = DISK_BLOCKS;
 }
 
 static void an_error_ends_it(void **state)
@@ -87,6 +101,7 @@ int main(void)
         scsi_test(unmapping_is_done_where_it_reads_as_asked),
         scsi_test(what_is_refused),
         scsi_test(an_error_ends_it),
+        scsi_test(to_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
