@@ -100,11 +100,20 @@ static void address_text(const struct sockaddr_storage *address, char *to, size_
     }
 }
 
-static bool same_host(const struct iscsi_connection *a, const struct iscsi_connection *b)
+/* Without the port, which is behind the last colon. */
+static bool same_host(const char *a, const char *b)
 {
-    size_t a_host = (size_t)(strrchr(a->peer_text, ':') - a->peer_text);
-    size_t b_host = (size_t)(strrchr(b->peer_text, ':') - b->peer_text);
-    return a_host == b_host && !memcmp(a->peer_text, b->peer_text, a_host);
+    size_t a_host = (size_t)(strrchr(a, ':') - a);
+    size_t b_host = (size_t)(strrchr(b, ':') - b);
+    return a_host == b_host && !memcmp(a, b, a_host);
+}
+
+bool connection_is_from(const struct iscsi_connection *connection,
+                        const struct sockaddr_storage *peer)
+{
+    char text[PEER_TEXT_BYTES];
+    address_text(peer, text, sizeof text);
+    return same_host(connection->peer_text, text);
 }
 
 static const char *limit_reached(const struct iscsi_connection *connection)
@@ -113,7 +122,7 @@ static const char *limit_reached(const struct iscsi_connection *connection)
     unsigned from_source = 0;
     const struct iscsi_connection *other;
     DL_FOREACH (node->connections, other)
-        if (other->phase == PHASE_LOGIN && same_host(other, connection))
+        if (other->phase == PHASE_LOGIN && same_host(other->peer_text, connection->peer_text))
             from_source++;
     if (node->connection_count >= node->limits.connections)
         return "too many connections (limits.connections)";

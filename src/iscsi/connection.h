@@ -78,8 +78,8 @@ struct iscsi_command {
     uint8_t *buffer;
     size_t buffer_bytes;
     bool buffer_from_reserve;
-    uint32_t gather_bytes; /* what will arrive: min(wanted, expected) */
-    uint32_t immediate_bytes;   /* came with the command; what is beyond gather_bytes is not used */
+    uint32_t gather_bytes;    /* what will arrive: min(wanted, expected) */
+    uint32_t immediate_bytes; /* came with the command; what is beyond gather_bytes is not used */
     uint32_t received_bytes;
     uint32_t unsolicited_bytes; /* arrives up to here without R2T */
     bool r2t_active;
@@ -110,6 +110,7 @@ struct iscsi_session {
     unsigned outstanding;
     uint32_t next_ttt;
     bool counted_as_owner;
+    bool logged_out; /* gave its disks up on purpose: nobody has to wait for the hold time */
 
     uint64_t started_us, last_command_us;
     uint64_t command_count, reads, writes, read_bytes, written_bytes, errors, zero_copy_bytes;
@@ -181,6 +182,9 @@ int connection_fail(struct iscsi_connection *connection, const char *format, ...
     __attribute__((format(printf, 2, 3)));
 void connection_event(struct iscsi_connection *connection, enum iscsi_event_kind kind,
                       const char *reason);
+/* Whether its peer has this address, whatever the port. */
+bool connection_is_from(const struct iscsi_connection *connection,
+                        const struct sockaddr_storage *peer);
 void connection_queue(struct iscsi_connection *connection, struct iscsi_answer *answer);
 void connection_unqueue(struct iscsi_connection *connection, struct iscsi_answer *answer);
 /* Output became available outside a call of the owner's. */

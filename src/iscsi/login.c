@@ -105,7 +105,7 @@ static const struct {
     [REFUSE_NO_TARGET_NAME] = {2, 0x07, "TargetName is missing"                                      },
     [REFUSE_SESSION_TYPE] = {2, 0x09, "SessionType is neither Normal nor Discovery"                },
     [REFUSE_NO_SESSION] = {2, 0x0a, "a second connection for a session; one is all we hold"      },
-    [REFUSE_DRAINING] = {3, 0x01, "the server is shutting down"                                },
+    [REFUSE_DRAINING] = {3, 0x01, "the server takes no new logins for now"                     },
     [REFUSE_NOT_READY] = {3, 0x01, "the target's disks are not all open yet"                    },
     [REFUSE_SESSIONS] = {3, 0x02, "the initiator has too many sessions"                        },
     [REFUSE_MEMORY] = {3, 0x02, "out of memory"                                              },
@@ -351,11 +351,13 @@ static void negotiate_keys(struct iscsi_login *login)
 /* A session that this login replaces is not one too many. */
 static bool has_room(const struct iscsi_login *login)
 {
-    const struct iscsi_node *node = login->node;
+    struct iscsi_node *node = login->node;
     unsigned limit = node->limits.sessions_per_initiator;
     if (iscsi_node_sessions_of(node, login->result.initiator) < limit)
         return true;
-    return !login->result.discovery && session_find(login->node, &login->result);
+    if (!login->result.discovery && session_find(node, &login->result))
+        return true;
+    return iscsi_node_end_oldest(node, login->result.initiator, &login->peer);
 }
 
 static enum refusal complete(struct iscsi_login *login, uint64_t now_us, struct error *detail)

@@ -131,9 +131,10 @@ static void negotiate_digest(const struct offer *offer)
     enum iscsi_digest_policy policy = offer->id == KEY_HEADER_DIGEST
                                           ? offer->negotiation->header_digest
                                           : offer->negotiation->data_digest;
-    bool wanted = policy != ISCSI_DIGEST_PREFER_NONE;
+    bool wanted = policy == ISCSI_DIGEST_PREFER_CRC32C || policy == ISCSI_DIGEST_REQUIRE_CRC32C;
     bool result = offered[wanted] ? wanted : !wanted;
-    if (!offered[result] || (policy == ISCSI_DIGEST_REQUIRE_CRC32C && !result)) {
+    if (!offered[result] || (policy == ISCSI_DIGEST_REQUIRE_CRC32C && !result) ||
+        (policy == ISCSI_DIGEST_REFUSE_CRC32C && result)) {
         reject(offer);
         return;
     }

@@ -75,7 +75,7 @@ static void fail_reinstating(struct iscsi_node *node, const struct iscsi_target 
 {
     struct iscsi_connection *connection;
     struct iscsi_connection *next;
-    DL_FOREACH_SAFE(node->connections, connection, next)
+    DL_FOREACH_SAFE (node->connections, connection, next)
         if (connection->phase == PHASE_REINSTATING &&
             iscsi_login_result(connection->login)->target == target)
             connection_fail(connection, "the target is being removed");
@@ -178,6 +178,24 @@ unsigned iscsi_node_sessions_of(const struct iscsi_node *node, const char *initi
         if (!strcmp(session->login.initiator, initiator))
             count++;
     return count;
+}
+
+bool iscsi_node_end_oldest(struct iscsi_node *node, const char *initiator,
+                           const struct sockaddr_storage *peer)
+{
+    struct iscsi_session *session;
+    DL_FOREACH (node->sessions, session) { /* in the order of their logins */
+        struct iscsi_connection *connection = session->connection;
+        if (connection->phase == PHASE_CLOSED || strcmp(session->login.initiator, initiator) != 0 ||
+            !connection_is_from(connection, peer))
+            continue;
+        connection_event(connection, ISCSI_EVENT_SESSION_ENDED,
+                         "the oldest of too many sessions of its initiator");
+        connection->phase = PHASE_ENDING;
+        node->callbacks->close(node->context, connection->owner);
+        return true;
+    }
+    return false;
 }
 
 bool iscsi_node_has_challenge(const struct iscsi_node *node, const uint8_t *challenge,

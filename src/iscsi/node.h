@@ -63,6 +63,10 @@ bool iscsi_target_is_writable(const struct iscsi_target *target);
 
 /* node.c */
 unsigned iscsi_node_sessions_of(const struct iscsi_node *node, const char *initiator);
+/* Ends the initiator's oldest session from this address: iPXE leaves one behind at every boot,
+ * since the OS that takes over never closes it. False: it has none. */
+bool iscsi_node_end_oldest(struct iscsi_node *node, const char *initiator,
+                           const struct sockaddr_storage *peer);
 
 /* CHAP: other connections' outstanding challenges, to refuse a reflected one (chap.c). */
 bool iscsi_node_has_challenge(const struct iscsi_node *node, const uint8_t *challenge,

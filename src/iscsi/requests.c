@@ -116,6 +116,7 @@ static void complete_login(struct iscsi_connection *connection, struct iscsi_res
     if (old->connection->phase != PHASE_CLOSED) {
         connection_event(old->connection, ISCSI_EVENT_SESSION_ENDED,
                          "reinstated by a new login of the same initiator and ISID");
+        old->connection->phase = PHASE_ENDING;
         node->callbacks->close(node->context, old->connection->owner);
     }
 }
@@ -273,6 +274,7 @@ int logout_complete(struct iscsi_connection *connection)
     }
     response_send(connection, response);
     connection->phase = PHASE_ENDING;
+    connection->session->logged_out = true;
     connection_event(connection, ISCSI_EVENT_SESSION_ENDED, "logout");
     return 0;
 }

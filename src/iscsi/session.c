@@ -91,12 +91,24 @@ struct iscsi_session *session_find(struct iscsi_node *node, const struct iscsi_l
     return NULL;
 }
 
+/* A lost owner keeps its disks for the hold time, since it will be back; one that logged out does
+ * not. */
+static void give_up_ownership(struct iscsi_session *session)
+{
+    struct iscsi_target *target = session->login.target;
+    target->owner_since_us = max_of(session->connection->now_us, (uint64_t)1);
+    if (!session->logged_out)
+        return;
+    target->owner[0] = '\0';
+    connection_event(session->connection, ISCSI_EVENT_OWNER_CHANGED, "logged out");
+}
+
 static void leave_target(struct iscsi_session *session)
 {
     struct iscsi_target *target = session->login.target;
     target->sessions--;
     if (session->counted_as_owner && !target->sessions)
-        target->owner_since_us = max_of(session->connection->now_us, (uint64_t)1);
+        give_up_ownership(session);
     if (target->removing && !target->sessions)
         target->removed(target->removed_context);
 }
@@ -109,9 +121,9 @@ static void session_ended(void *context)
     struct iscsi_node *node = connection->node;
     DL_DELETE(node->sessions, session);
     node->session_count--;
-    connection->session = NULL;
     if (session->login.target)
         leave_target(session);
+    connection->session = NULL;
     free(session);
     connection_drained(connection);
     if (successor)

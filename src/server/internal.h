@@ -102,7 +102,7 @@ struct server {
     ev_signal hangup, terminate, interrupt;
 };
 
-/* Monotonic microseconds of this loop turn. */
+/* Monotonic microseconds. */
 uint64_t server_now_us(const struct server *server);
 /* Makes the housekeeping timer run within a second. */
 void server_want_housekeeping(struct server *server);

@@ -21,9 +21,13 @@
 #define DRAIN_POLL_S       0.05
 #define LOGOUT_PATIENCE_MS 3000 /* what the Async logout request gives initiators */
 
+/* Not the loop's own time: that is the wall clock, and as old as the turn. */
 uint64_t server_now_us(const struct server *server)
 {
-    return (uint64_t)(ev_now(server->loop) * 1e6);
+    struct timespec now;
+    (void)server;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 /* ── configuration ───────────────────────────────────────────────────────────────────────────────
@@ -391,7 +395,9 @@ int server_run(const struct server_options *options)
     apply_log_level(&server);
     if (start(&server, &error)) {
         log_error("%s", error.text);
-        return 1; /* the kernel gives back what was opened */
+        if (server.loop)
+            finish(&server);
+        return 1;
     }
     sd_notify(0, "READY=1");
     ev_run(server.loop, 0);

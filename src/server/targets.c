@@ -95,7 +95,7 @@ static void lun_opened(struct served_lun *lun, struct open_attempt *attempt)
     }
     struct server *server = lun->target->server;
     struct scsi_lu_options options = {
-        .read_only = lun->config->read_only,
+        .read_only = lun->config->read_only || attempt->device->geometry.read_only,
         .allow_sanitize = lun->config->sanitize,
         .rotation_rate = lun->config->rotation_rate != CONFIG_UNSET
                              ? (uint16_t)lun->config->rotation_rate

@@ -702,7 +702,10 @@ static void test_session_limit(void **state)
     struct fixture fixture;
     struct iscsi_target_options options = open_options();
     fixture_init(&fixture, &options);
-    struct iscsi_session session = {.login.target = fixture.target};
+    struct iscsi_connection elsewhere = {.node = fixture.node,
+                                         .phase = PHASE_FULL_FEATURE,
+                                         .peer_text = "192.0.2.200:1000"};
+    struct iscsi_session session = {.login.target = fixture.target, .connection = &elsewhere};
     strcpy(session.login.initiator, INITIATOR);
     fixture.node->limits.sessions_per_initiator = 1;
     session.prev = &session;
@@ -712,6 +715,14 @@ static void test_session_limit(void **state)
     start_anew(&fixture);
     memcpy(session.login.isid, fixture.isid, ISCSI_ISID_BYTES); /* it is the one that it replaces */
     assert_int_equal(send_text(&fixture, T(1, 3), NAMES), ISCSI_LOGIN_COMPLETE);
+    start_anew(&fixture);
+    session.login.isid[5]++; /* another one, but left behind by the same machine */
+    const struct sockaddr_in *peer = (const struct sockaddr_in *)&fixture.peer;
+    char host[INET_ADDRSTRLEN];
+    inet_ntop(AF_INET, &peer->sin_addr, host, sizeof host);
+    snprintf(elsewhere.peer_text, sizeof elsewhere.peer_text, "%s:1000", host);
+    assert_int_equal(send_text(&fixture, T(1, 3), NAMES), ISCSI_LOGIN_COMPLETE);
+    assert_int_equal(elsewhere.phase, PHASE_ENDING);
     fixture.node->sessions = NULL;
     fixture_done(&fixture);
 }
