@@ -87,7 +87,7 @@ class NetbootTarget(Target):
     def config(self):
         words = []
         for number, lun in enumerate(self.luns):
-            words.append(f'{{ number = {number}; device = "{lun.device}"; write = "{lun.write}"; '
+            words.append(f'{{ lun = {number}; device = "{lun.device}"; write = "{lun.write}"; '
                          f"read-only = {str(lun.read_only).lower()}; "
                          f"sanitize = {str(lun.sanitize).lower()} }}")
         auth = '{ mode = "none" }'
@@ -102,6 +102,7 @@ portals = [ {portals} ]
 state-directory = "{self.folder}/state"
 targets = ( {{
   name = "lab"
+  shared = true
   iqn = "{self.name}"
   luns = ( {", ".join(words)} )
   auth = {auth}
