@@ -38,8 +38,9 @@ struct iscsi_connection;
 
 struct iscsi_limits {
     unsigned connections;            /* in all */
-    unsigned connections_per_source; /* before login has finished */
-    unsigned logins_in_progress;
+    unsigned connections_per_source;
+    unsigned logins_in_progress; /* connections that are not through their login yet */
+    unsigned logins_per_source;
     uint64_t login_deadline_ms; /* from accept to full feature phase */
     size_t text_bytes;          /* of one text exchange, continued PDUs included */
     unsigned sessions_per_initiator;

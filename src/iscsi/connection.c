@@ -120,16 +120,21 @@ static const char *limit_reached(const struct iscsi_connection *connection)
 {
     const struct iscsi_node *node = connection->node;
     unsigned from_source = 0;
+    unsigned logins_from_source = 0;
     const struct iscsi_connection *other;
     DL_FOREACH (node->connections, other)
-        if (other->phase == PHASE_LOGIN && same_host(other->peer_text, connection->peer_text))
+        if (same_host(other->peer_text, connection->peer_text)) {
             from_source++;
+            logins_from_source += other->phase == PHASE_LOGIN;
+        }
     if (node->connection_count >= node->limits.connections)
         return "too many connections (limits.connections)";
-    if (node->logins_in_progress >= node->limits.logins_in_progress)
-        return "too many logins in progress (limits.logins-in-progress)";
     if (from_source >= node->limits.connections_per_source)
-        return "too many logins in progress from one address (limits.connections-per-source)";
+        return "too many connections from one address (limits.connections-per-source)";
+    if (node->logins_in_progress >= node->limits.logins_in_progress)
+        return "too many logins in progress (limits.logins)";
+    if (logins_from_source >= node->limits.logins_per_source)
+        return "too many logins in progress from one address (limits.logins-per-source)";
     return NULL;
 }
 

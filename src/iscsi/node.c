@@ -13,9 +13,10 @@
 enum { ASYNC_LOGOUT_REQUEST = 1, ASYNC_LOGOUT_SECONDS = 3 }; /* RFC 7143 §11.9.1 */
 
 const struct iscsi_limits iscsi_default_limits = {
-    .connections = 1200,
-    .connections_per_source = 64,
-    .logins_in_progress = 1100,
+    .connections = 4096,
+    .connections_per_source = 256,
+    .logins_in_progress = 64,
+    .logins_per_source = 16,
     .login_deadline_ms = 15000,
     .text_bytes = 64 << 10,
     .sessions_per_initiator = 32,

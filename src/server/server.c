@@ -62,6 +62,7 @@ static struct iscsi_limits iscsi_limits_of(const struct config *config)
     result.connections = limits->connections;
     result.connections_per_source = limits->connections_per_source;
     result.logins_in_progress = limits->logins;
+    result.logins_per_source = limits->logins_per_source;
     result.login_deadline_ms = limits->login_deadline_ms;
     result.text_bytes = limits->text_bytes;
     result.sessions_per_initiator = limits->sessions_per_initiator;
