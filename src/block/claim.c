@@ -20,20 +20,20 @@ static int inspect(const char *path, struct stat *ret_stat, struct error *error)
     return 0;
 }
 
+/* `ret_overridden`: the holder that `force` lets pass, else empty. */
 static int check_names(const struct system_root *root, const char *path, const struct stat *stat,
-                       const struct block_open_options *options, struct error *error)
+                       const struct block_open_options *options, struct error *ret_overridden,
+                       struct error *error)
 {
-    struct error holder;
-    if (!holders_find(root, path, stat,
-                      options->read_only ? HOLDERS_OF_READ_ONLY : HOLDERS_OF_WRITABLE, &holder))
-        return 0;
-    if (!options->force)
+    struct error holder = {""};
+    bool held = holders_find(
+        root, path, stat, options->read_only ? HOLDERS_OF_READ_ONLY : HOLDERS_OF_WRITABLE, &holder);
+    if (held && !options->force)
         return error_set(error, -EBUSY,
                          "%s is in use and will not be exported: %s; end that use first, or set "
                          "force = true if it does no harm",
                          path, holder.text);
-    log_warning("exporting a disk that is in use, because force is set: %s; device=%s", holder.text,
-                path);
+    *ret_overridden = holder;
     return 0;
 }
 
@@ -44,8 +44,7 @@ static int name_claim(const struct system_root *root, const char *path, const st
     struct error holder;
     if (!holders_find(root, path, stat, HOLDERS_ANY_OPENER, &holder))
         error_set(&holder, 0,
-                  "its holder cannot be seen from here (a mount in another namespace, or a process "
-                  "of another user)");
+                  "its holder cannot be seen from here; it may be a process of another user");
     return error_set(error, -EBUSY, "%s is claimed by another user: %s", path, holder.text);
 }
 
@@ -70,9 +69,10 @@ int claim_open(const struct system_root *root, const char *path,
 {
     struct stat before;
     struct stat opened;
+    struct error overridden;
     int r = inspect(path, &before, error);
     if (!r)
-        r = check_names(root, path, &before, options, error);
+        r = check_names(root, path, &before, options, &overridden, error);
     if (r < 0)
         return r;
 
@@ -90,6 +90,9 @@ int claim_open(const struct system_root *root, const char *path,
     r = lock(root, path, &before, descriptor, options, error);
     if (r < 0)
         return r;
+    if (*overridden.text)
+        log_warning("exporting a disk that is in use, because force is set: %s; device=%s",
+                    overridden.text, path);
     *ret_descriptor = take_descriptor(descriptor);
     return 0;
 }

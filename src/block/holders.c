@@ -154,10 +154,12 @@ static bool mount_is_of(const struct subject *subject, const struct mount *mount
            leads_to_subject(subject, mount->source, name, size);
 }
 
-static bool find_mount(const struct subject *subject, struct error *holder)
+/* As `process` ("self", "123") sees it. */
+static bool find_mount_seen_by(const struct subject *subject, const char *process,
+                               struct error *holder)
 {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/self/mountinfo", subject->root->proc);
+    snprintf(path, sizeof path, "%s/%s/mountinfo", subject->root->proc, process);
     _cleanup_fclose_ FILE *file = fopen(path, "re");
     _cleanup_free_ char *line = NULL;
     size_t size = 0;
@@ -172,6 +174,11 @@ static bool find_mount(const struct subject *subject, struct error *holder)
         return true;
     }
     return false;
+}
+
+static bool find_mount(const struct subject *subject, struct error *holder)
+{
+    return find_mount_seen_by(subject, "self", holder);
 }
 
 static bool find_swap(const struct subject *subject, struct error *holder)
@@ -313,7 +320,7 @@ static bool descriptor_is_of(const struct subject *subject, const char *path)
 /* fdinfo says "flags:" with the octal flags of open(2). */
 static bool may_write(const char *process, const char *descriptor)
 {
-    char name[NAME_MAX + 8];
+    char name[64];
     char text[512];
     unsigned flags;
     snprintf(name, sizeof name, "fdinfo/%s", descriptor);
@@ -342,25 +349,67 @@ static bool process_holds(const struct subject *subject, const char *process)
     return false;
 }
 
-/* Of other users' processes only root sees the descriptors. */
-static bool find_process(const struct subject *subject, struct error *holder)
+/* Calls `found` with the directory name of each process, until it returns true. */
+static bool each_process(const struct subject *subject,
+                         bool (*found)(const struct subject *subject, const char *process,
+                                       struct error *holder),
+                         struct error *holder)
 {
     _cleanup_(cleanup_closedir) DIR *listing = opendir(subject->root->proc);
     const struct dirent *entry;
     while (listing && (entry = readdir(listing))) {
-        char process[PATH_MAX / 2];
-        char name[64] = "?";
-        if (!isdigit((unsigned char)entry->d_name[0]) ||
-            (size_t)snprintf(process, sizeof process, "%s/%s", subject->root->proc,
-                             entry->d_name) >= sizeof process ||
-            !process_holds(subject, process))
-            continue;
-        sysfs_read(process, "comm", name, sizeof name);
-        error_set(holder, 0, "process %s (%s) has %s open%s", entry->d_name, name, subject->path,
-                  subject->interest == HOLDERS_ANY_OPENER ? "" : " for writing");
-        return true;
+        if (isdigit((unsigned char)entry->d_name[0]) && found(subject, entry->d_name, holder))
+            return true;
     }
     return false;
+}
+
+/* "process 123 (dd)" */
+static void describe_process(const struct subject *subject, const char *process, char *to,
+                             size_t size)
+{
+    char directory[PATH_MAX];
+    char name[64] = "?";
+    snprintf(directory, sizeof directory, "%s/%s", subject->root->proc, process);
+    sysfs_read(directory, "comm", name, sizeof name);
+    snprintf(to, size, "process %s (%s)", process, name);
+}
+
+/* Of other users' processes only root sees the descriptors. */
+static bool is_user(const struct subject *subject, const char *process, struct error *holder)
+{
+    char directory[PATH_MAX / 2];
+    char description[128];
+    if ((size_t)snprintf(directory, sizeof directory, "%s/%s", subject->root->proc, process) >=
+            sizeof directory ||
+        !process_holds(subject, directory))
+        return false;
+    describe_process(subject, process, description, sizeof description);
+    error_set(holder, 0, "%s has %s open%s", description, subject->path,
+              subject->interest == HOLDERS_ANY_OPENER ? "" : " for writing");
+    return true;
+}
+
+static bool find_process(const struct subject *subject, struct error *holder)
+{
+    return each_process(subject, is_user, holder);
+}
+
+static bool sees_mount(const struct subject *subject, const char *process, struct error *holder)
+{
+    char description[128];
+    if (!find_mount_seen_by(subject, process, holder))
+        return false;
+    describe_process(subject, process, description, sizeof description);
+    size_t length = strlen(holder->text);
+    snprintf(holder->text + length, sizeof holder->text - length, " as %s sees it", description);
+    return true;
+}
+
+/* A container's mount does not show among ours. */
+static bool find_foreign_mount(const struct subject *subject, struct error *holder)
+{
+    return subject->interest == HOLDERS_ANY_OPENER && each_process(subject, sees_mount, holder);
 }
 
 /* ────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -369,7 +418,7 @@ bool holders_find(const struct system_root *root, const char *path, const struct
                   enum holder_interest interest, struct error *holder)
 {
     static bool (*const checks[])(const struct subject *subject, struct error *holder) = {
-        find_mount, find_swap, find_stacked, find_loop, find_process,
+        find_mount, find_swap, find_stacked, find_loop, find_foreign_mount, find_process,
     };
     struct subject subject = {.root = root, .path = path, .stat = stat, .interest = interest};
     bool held = gather_kin(&subject) < 0;

@@ -8,6 +8,7 @@
 #include <linux/blkpg.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -97,6 +98,19 @@ static inline void loop_disk_delete_partition(struct loop_disk *disk, int number
     struct blkpg_ioctl_arg argument = {
         .op = BLKPG_DEL_PARTITION, .datalen = sizeof partition, .data = &partition};
     loop_disk_need(!ioctl(disk->loop, BLKPG, &argument), "BLKPG_DEL_PARTITION");
+}
+
+/* The text lives until the eighth call after this one. */
+__attribute__((format(printf, 1, 2))) static inline const char *formatted(const char *format, ...)
+{
+    static char texts[8][320];
+    static unsigned next;
+    char *text = texts[next++ % 8];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof texts[0], format, arguments);
+    va_end(arguments);
+    return text;
 }
 
 /* Runs a program; the test fails if that does. */

@@ -1,0 +1,567 @@
+/* test_claim.c - a disk that somebody uses is refused, and the refusal says who */
+#include <errno.h>
+#include <ftw.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/swap.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "block/claim.h"
+#include "block/holders.h"
+#include "block/loop_disk.h"
+#include "block/requests.h"
+
+#include <netboot-target/util/array.h>
+
+#define DISK_BYTES (16u << 20)
+
+static const struct block_open_options writable = {.write_mode = BLOCK_WRITE_AUTO};
+static const struct block_open_options forced = {.write_mode = BLOCK_WRITE_AUTO, .force = true};
+static const struct block_open_options read_only = {.read_only = true};
+
+static struct block_io *io;
+
+static int try_open(const char *path, const struct block_open_options *options,
+                    struct block_device **ret_device, struct error *error)
+{
+    struct block_location location = {0};
+    snprintf(location.path, sizeof location.path, "%s", path);
+    return block_open(io, &location, options, ret_device, error);
+}
+
+static void assert_refused(const char *path, const struct block_open_options *options, int code,
+                           const char *because)
+{
+    struct block_device *device = NULL;
+    struct error error = {""};
+    assert_int_equal(try_open(path, options, &device, &error), code);
+    assert_null(device);
+    if (!strstr(error.text, because))
+        fail_msg("\"%s\" does not say \"%s\"", error.text, because);
+    if (!strstr(error.text, path))
+        fail_msg("\"%s\" does not name %s", error.text, path);
+}
+
+static void assert_opens(const char *path, const struct block_open_options *options)
+{
+    struct block_device *device;
+    struct error error = {""};
+    if (try_open(path, options, &device, &error) < 0)
+        fail_msg("%s", error.text);
+    block_device_close(device);
+}
+
+/* ── what this machine can really do ─────────────────────────────────────────────────────────── */
+
+static void make_filesystem(const char *device)
+{
+    run(formatted("mkfs.ext4 -q -F -b 1024 %s", device));
+}
+
+/* Mounts of a test are its own: it runs in a mount namespace. */
+static char *mount_point(char point[32])
+{
+    strcpy(point, "/tmp/netboot-mount-XXXXXX");
+    loop_disk_need(mkdtemp(point) != NULL, "mkdtemp");
+    return point;
+}
+
+static void mount_at(const char *device, const char *point, unsigned long flags)
+{
+    loop_disk_need(!mount(device, point, "ext4", flags, NULL), "mount");
+}
+
+static void unmount(const char *point)
+{
+    assert_int_equal(umount(point), 0);
+    rmdir(point);
+}
+
+static void test_unused_disk_opens(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    loop_disk_make(&disk, DISK_BYTES);
+    assert_opens(disk.path, &writable);
+    assert_opens(disk.path, &read_only);
+    assert_opens(disk.path, &writable);
+    loop_disk_remove(&disk);
+}
+
+static void test_mounted_disk(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    char point[32];
+    loop_disk_make(&disk, DISK_BYTES);
+    make_filesystem(disk.path);
+    mount_at(disk.path, mount_point(point), 0);
+    assert_refused(disk.path, &writable, -EBUSY, formatted("is mounted on %s", point));
+    assert_refused(disk.path, &read_only, -EBUSY, formatted("is mounted on %s", point));
+    /* The kernel's claim stands, whatever is forced. */
+    assert_refused(disk.path, &forced, -EBUSY, formatted("is mounted on %s", point));
+    unmount(point);
+
+    /* Readers of both sides do no harm to each other. */
+    mount_at(disk.path, mount_point(point), MS_RDONLY);
+    assert_opens(disk.path, &read_only);
+    assert_refused(disk.path, &writable, -EBUSY, formatted("is mounted on %s", point));
+    unmount(point);
+    assert_opens(disk.path, &writable);
+    loop_disk_remove(&disk);
+}
+
+static void test_mounted_partition(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    char point[32];
+    char first[80];
+    char second[80];
+    loop_disk_make(&disk, DISK_BYTES);
+    loop_disk_add_partition(&disk, 1, 1 << 20, 6 << 20);
+    loop_disk_add_partition(&disk, 2, 8 << 20, 6 << 20);
+    snprintf(first, sizeof first, "%sp1", disk.path);
+    snprintf(second, sizeof second, "%sp2", disk.path);
+    make_filesystem(first);
+    mount_at(first, mount_point(point), 0);
+
+    char because[256];
+    snprintf(because, sizeof because, "%s is mounted on %s", first, point);
+    assert_refused(disk.path, &writable, -EBUSY, because);
+    assert_refused(disk.path, &forced, -EBUSY, because);
+    assert_refused(disk.path, &read_only, -EBUSY, because);
+    assert_refused(first, &writable, -EBUSY, because);
+    assert_opens(second, &writable); /* a neighbour is free */
+
+    unmount(point);
+    assert_opens(disk.path, &writable);
+    loop_disk_delete_partition(&disk, 1);
+    loop_disk_delete_partition(&disk, 2);
+    loop_disk_remove(&disk);
+}
+
+/* Only the kernel sees that mount. */
+static void test_mounted_in_another_namespace(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    char point[32];
+    int ready[2];
+    uint8_t byte;
+    loop_disk_make(&disk, DISK_BYTES);
+    make_filesystem(disk.path);
+    mount_point(point);
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (!child) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        bool mounted = !unshare(CLONE_NEWNS) && !mount(disk.path, point, "ext4", 0, NULL);
+        (void)!write(ready[1], &mounted, 1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_true(byte);
+    const char *because = formatted("is mounted on %s as process %d", point, (int)child);
+    assert_refused(disk.path, &writable, -EBUSY, because);
+    assert_refused(disk.path, &forced, -EBUSY, because);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    rmdir(point);
+    close(ready[0]);
+    close(ready[1]);
+    loop_disk_remove(&disk);
+}
+
+static void test_whole_disk_mounted_refuses_partition(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    char point[32];
+    char partition[80];
+    loop_disk_make(&disk, DISK_BYTES);
+    make_filesystem(disk.path);
+    loop_disk_add_partition(&disk, 1, 1 << 20, 6 << 20);
+    snprintf(partition, sizeof partition, "%sp1", disk.path);
+    mount_at(disk.path, mount_point(point), 0);
+    assert_refused(partition, &writable, -EBUSY, formatted("is mounted on %s", point));
+    unmount(point);
+    loop_disk_delete_partition(&disk, 1);
+    loop_disk_remove(&disk);
+}
+
+static void test_swap(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    char partition[80];
+    loop_disk_make(&disk, DISK_BYTES);
+    loop_disk_add_partition(&disk, 1, 1 << 20, 6 << 20);
+    snprintf(partition, sizeof partition, "%sp1", disk.path);
+    run(formatted("mkswap -q %s >/dev/null", partition));
+    loop_disk_need(!swapon(partition, 0), "swapon");
+    char because[128];
+    snprintf(because, sizeof because, "%s is in use as swap", partition);
+    assert_refused(disk.path, &writable, -EBUSY, because);
+    assert_refused(disk.path, &forced, -EBUSY, because);
+    assert_refused(disk.path, &read_only, -EBUSY, because);
+    assert_int_equal(swapoff(partition), 0);
+    assert_opens(disk.path, &writable);
+    loop_disk_delete_partition(&disk, 1);
+    loop_disk_remove(&disk);
+}
+
+static void test_file_behind_loop_device(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    loop_disk_make(&disk, DISK_BYTES);
+    char because[128];
+    snprintf(because, sizeof because, "is the backing of the loop device %s", disk.path);
+    assert_refused(disk.file, &writable, -EBUSY, because);
+    assert_refused(disk.file, &read_only, -EBUSY, because);
+    assert_opens(disk.file, &forced); /* nothing in the kernel keeps a file */
+    loop_disk_remove(&disk);
+
+    loop_disk_make_file(&disk, DISK_BYTES);
+    loop_disk_attach(&disk, 512, true);
+    snprintf(because, sizeof because, "is the backing of the loop device %s", disk.path);
+    assert_opens(disk.file, &read_only);
+    assert_refused(disk.file, &writable, -EBUSY, because);
+    loop_disk_remove(&disk);
+}
+
+static void test_disk_behind_loop_device(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    loop_disk_make(&disk, DISK_BYTES);
+    struct loop_disk upper = {.loop = -1, .backing = -1};
+    snprintf(upper.file, sizeof upper.file, "%s", disk.path);
+    loop_disk_attach(&upper, 512, false);
+    char because[128];
+    snprintf(because, sizeof because, "is the backing of the loop device %s", upper.path);
+    assert_refused(disk.path, &writable, -EBUSY, because);
+    close(upper.loop);
+    loop_disk_remove(&disk);
+}
+
+static void test_two_targets(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    struct block_device *device;
+    struct error error = {""};
+    char process[64];
+    loop_disk_make(&disk, DISK_BYTES);
+    snprintf(process, sizeof process, "process %d", (int)getpid());
+    assert_int_equal(try_open(disk.path, &writable, &device, &error), 0);
+    assert_refused(disk.path, &writable, -EBUSY, process);
+    assert_refused(disk.path, &forced, -EBUSY, process);
+    assert_refused(disk.path, &read_only, -EBUSY, process);
+    block_device_close(device);
+
+    assert_int_equal(try_open(disk.path, &read_only, &device, &error), 0);
+    assert_opens(disk.path, &read_only); /* any number of readers */
+    assert_refused(disk.path, &writable, -EBUSY, process);
+    assert_refused(disk.path, &forced, -EBUSY, process);
+    block_device_close(device);
+    assert_opens(disk.path, &writable);
+    loop_disk_remove(&disk);
+}
+
+static void test_two_targets_on_a_file(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    struct block_device *device;
+    struct error error = {""};
+    loop_disk_make_file(&disk, DISK_BYTES);
+    assert_int_equal(try_open(disk.file, &writable, &device, &error), 0);
+    assert_refused(disk.file, &writable, -EBUSY, "process");
+    assert_refused(disk.file, &forced, -EBUSY, "process");
+    assert_refused(disk.file, &read_only, -EBUSY, "process");
+    block_device_close(device);
+    assert_int_equal(try_open(disk.file, &read_only, &device, &error), 0);
+    assert_opens(disk.file, &read_only);
+    assert_refused(disk.file, &forced, -EBUSY, "process");
+    block_device_close(device);
+    loop_disk_remove(&disk);
+}
+
+/* A program that writes to the disk without a claim, as dd does. */
+static void test_another_process_writes(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    int ready[2];
+    char because[64];
+    uint8_t byte;
+    loop_disk_make(&disk, DISK_BYTES);
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (!child) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        int descriptor = open(disk.path, O_RDWR);
+        (void)!write(ready[1], &descriptor, 1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    snprintf(because, sizeof because, "process %d", (int)child);
+    assert_refused(disk.path, &writable, -EBUSY, because);
+    assert_refused(disk.path, &read_only, -EBUSY, "open for writing");
+    assert_opens(disk.path, &forced);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    assert_opens(disk.path, &writable);
+    close(ready[0]);
+    close(ready[1]);
+    loop_disk_remove(&disk);
+}
+
+static void test_what_cannot_be_served(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    assert_refused("/dev/null", &writable, -ENOTBLK, "neither a block device nor a regular file");
+    assert_refused("/tmp", &writable, -ENOTBLK, "neither");
+    assert_refused("/tmp/netboot-is-not-there", &writable, -ENOENT, "No such file");
+    loop_disk_make_file(&disk, 0);
+    assert_refused(disk.file, &writable, -ENOMEDIUM, "is empty");
+    loop_disk_remove(&disk);
+    loop_disk_make_file(&disk, DISK_BYTES);
+    loop_disk_attach(&disk, 512, true);
+    assert_refused(disk.path, &writable, -EROFS, "read-only = true");
+    assert_opens(disk.path, &read_only);
+    loop_disk_remove(&disk);
+}
+
+/* ── a machine that is not there: /sys and /proc of a disk with md, LVM and others upon it ───── */
+
+struct machine {
+    char directory[40];
+    char sys[64];
+    char proc[64];
+    struct system_root root;
+};
+
+static void put(const struct machine *machine, const char *path, const char *content)
+{
+    char full[512];
+    snprintf(full, sizeof full, "%s/%s", machine->directory, path);
+    for (char *slash = full + strlen(machine->directory) + 1; (slash = strchr(slash, '/'));
+         slash++) {
+        *slash = 0;
+        mkdir(full, 0700);
+        *slash = '/';
+    }
+    FILE *file = fopen(full, "w");
+    assert_non_null(file);
+    fputs(content, file);
+    fclose(file);
+}
+
+static void link_to(const struct machine *machine, const char *path, const char *target)
+{
+    char full[512];
+    snprintf(full, sizeof full, "%s/%s", machine->directory, path);
+    assert_int_equal(symlink(target, full), 0);
+}
+
+/* A disk sdx (8:240) with partitions sdx1 and sdx2; nothing uses it. */
+static void build_machine(struct machine *machine)
+{
+    strcpy(machine->directory, "/tmp/netboot-machine-XXXXXX");
+    assert_non_null(mkdtemp(machine->directory));
+    snprintf(machine->sys, sizeof machine->sys, "%s/sys", machine->directory);
+    snprintf(machine->proc, sizeof machine->proc, "%s/proc", machine->directory);
+    machine->root = (struct system_root){.sys = machine->sys, .proc = machine->proc, .dev = "/dev"};
+    put(machine, "sys/block/sdx/dev", "8:240\n");
+    put(machine, "sys/block/sdx/size", "204800\n");
+    put(machine, "sys/block/sdx/holders/.keep", "");
+    put(machine, "sys/block/sdx/sdx1/dev", "8:241\n");
+    put(machine, "sys/block/sdx/sdx1/partition", "1\n");
+    put(machine, "sys/block/sdx/sdx1/start", "2048\n");
+    put(machine, "sys/block/sdx/sdx1/size", "2048\n");
+    put(machine, "sys/block/sdx/sdx1/holders/.keep", "");
+    put(machine, "sys/block/sdx/sdx2/dev", "8:242\n");
+    put(machine, "sys/block/sdx/sdx2/partition", "2\n");
+    put(machine, "sys/block/sdx/sdx2/holders/.keep", "");
+    put(machine, "sys/dev/block/.keep", "");
+    link_to(machine, "sys/dev/block/8:240", "../../block/sdx");
+    link_to(machine, "sys/dev/block/8:241", "../../block/sdx/sdx1");
+    link_to(machine, "sys/dev/block/8:242", "../../block/sdx/sdx2");
+    put(machine, "proc/self/mountinfo", "21 1 0:19 / /proc rw - proc proc rw\n");
+    put(machine, "proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+}
+
+static int remove_entry(const char *path, const struct stat *stat, int type, struct FTW *walk)
+{
+    (void)stat, (void)type, (void)walk;
+    return remove(path);
+}
+
+static void remove_machine(struct machine *machine)
+{
+    nftw(machine->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static bool is_held(const struct machine *machine, unsigned minor_number,
+                    enum holder_interest interest, struct error *holder)
+{
+    struct stat status = {.st_mode = S_IFBLK, .st_rdev = makedev(8, minor_number)};
+    *holder = (struct error){""};
+    return holders_find(&machine->root, "/dev/sdx", &status, interest, holder);
+}
+
+enum { DISK = 240, PARTITION_1 = 241, PARTITION_2 = 242 };
+
+static void test_free_machine(void **state)
+{
+    (void)state;
+    struct machine machine;
+    struct error holder;
+    build_machine(&machine);
+    for (unsigned minor_number = DISK; minor_number <= PARTITION_2; minor_number++)
+        assert_false(is_held(&machine, minor_number, HOLDERS_OF_WRITABLE, &holder));
+    remove_machine(&machine);
+}
+
+static const struct {
+    const char *what;
+    const char *files[4][2];
+    const char *sentence;
+    bool holds_when_read_only;
+} stacked[] = {
+    {"LVM",
+     {{"sys/block/sdx/sdx1/holders/dm-0", ""},
+      {"sys/block/dm-0/dm/name", "vg0-root\n"},
+      {"sys/block/dm-0/dm/uuid", "LVM-abcdef\n"}},
+     "/dev/sdx1 is part of the LVM volume vg0-root (dm-0)",     true },
+    {"dm-crypt",
+     {{"sys/block/sdx/sdx1/holders/dm-1", ""},
+      {"sys/block/dm-1/dm/name", "luks-1\n"},
+      {"sys/block/dm-1/dm/uuid", "CRYPT-LUKS2-1\n"}},
+     "/dev/sdx1 is part of the encrypted volume luks-1 (dm-1)", true },
+    {"multipath",
+     {{"sys/block/sdx/sdx1/holders/dm-2", ""},
+      {"sys/block/dm-2/dm/name", "mpatha\n"},
+      {"sys/block/dm-2/dm/uuid", "mpath-3600\n"}},
+     "/dev/sdx1 is part of the multipath disk mpatha (dm-2)",   true },
+    {"md",
+     {{"sys/block/sdx/sdx1/holders/md0", ""}, {"sys/block/md0/md/level", "raid1\n"}},
+     "/dev/sdx1 is part of the RAID array md0 (raid1)",         true },
+    {"bcache",
+     {{"sys/block/sdx/sdx1/holders/bcache0", ""}},
+     "/dev/sdx1 is part of the device bcache0",                 true },
+    {"a read-only volume",
+     {{"sys/block/sdx/sdx1/holders/dm-3", ""},
+      {"sys/block/dm-3/dm/name", "snap\n"},
+      {"sys/block/dm-3/dm/uuid", "LVM-x\n"},
+      {"sys/block/dm-3/ro", "1\n"}},
+     "/dev/sdx1 is part of the LVM volume snap (dm-3)",         false},
+    {"a mount with a blank in its name",
+     {{"proc/self/mountinfo", "30 21 8:241 / /mnt/my\\040disk rw shared:1 - ext4 /dev/sdx1 rw\n"}},
+     "/dev/sdx1 is mounted on /mnt/my disk",                    true },
+    {"a read-only filesystem",
+     {{"proc/self/mountinfo", "30 21 8:241 / /mnt ro - iso9660 /dev/sdx1 ro,nojoliet\n"}},
+     "/dev/sdx1 is mounted on /mnt",                            false},
+    {"a read-only view of a filesystem that may be written",
+     {{"proc/self/mountinfo", "30 21 8:241 /boot /mnt ro - ext4 /dev/sdx1 rw\n"}},
+     "/dev/sdx1 is mounted on /mnt",                            true },
+};
+
+static void test_stacked(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(stacked); i++) {
+        struct machine machine;
+        struct error holder;
+        build_machine(&machine);
+        for (size_t f = 0; f < ARRAY_SIZE(stacked[i].files) && stacked[i].files[f][0]; f++)
+            put(&machine, stacked[i].files[f][0], stacked[i].files[f][1]);
+        print_message("  %s\n", stacked[i].what);
+        /* The disk and the partition are held, the neighbour is not. */
+        assert_true(is_held(&machine, DISK, HOLDERS_OF_WRITABLE, &holder));
+        assert_string_equal(holder.text, stacked[i].sentence);
+        assert_true(is_held(&machine, PARTITION_1, HOLDERS_OF_WRITABLE, &holder));
+        assert_string_equal(holder.text, stacked[i].sentence);
+        assert_false(is_held(&machine, PARTITION_2, HOLDERS_OF_WRITABLE, &holder));
+        assert_int_equal(is_held(&machine, DISK, HOLDERS_OF_READ_ONLY, &holder),
+                         stacked[i].holds_when_read_only);
+        remove_machine(&machine);
+    }
+}
+
+static void test_lines_that_are_no_mounts(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "",
+        "\n",
+        "30\n",
+        "30 21 8:241 / /mnt rw ext4 /dev/sdx1 rw\n",
+        "30 21 8:241 / - ext4\n",
+        "30 21 x / /mnt rw - ext4 /dev/sdx1 rw\n",
+        " - - - \n",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        struct machine machine;
+        struct error holder;
+        build_machine(&machine);
+        put(&machine, "proc/self/mountinfo", lines[i]);
+        assert_false(is_held(&machine, DISK, HOLDERS_OF_WRITABLE, &holder));
+        remove_machine(&machine);
+    }
+}
+
+/* ────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int set_up(void **state)
+{
+    (void)state;
+    loop_disk_need(!unshare(CLONE_NEWNS) && !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL),
+                   "a mount namespace");
+    io = make_io(BLOCK_ENGINE_AUTO);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    block_io_free(io);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unused_disk_opens),
+        cmocka_unit_test(test_mounted_disk),
+        cmocka_unit_test(test_mounted_partition),
+        cmocka_unit_test(test_mounted_in_another_namespace),
+        cmocka_unit_test(test_whole_disk_mounted_refuses_partition),
+        cmocka_unit_test(test_swap),
+        cmocka_unit_test(test_file_behind_loop_device),
+        cmocka_unit_test(test_disk_behind_loop_device),
+        cmocka_unit_test(test_two_targets),
+        cmocka_unit_test(test_two_targets_on_a_file),
+        cmocka_unit_test(test_another_process_writes),
+        cmocka_unit_test(test_what_cannot_be_served),
+        cmocka_unit_test(test_free_machine),
+        cmocka_unit_test(test_stacked),
+        cmocka_unit_test(test_lines_that_are_no_mounts),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
