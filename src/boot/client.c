@@ -1,0 +1,113 @@
+/* client.c - who asks, see boot.h. The query was made by the client: nothing of it is trusted. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <netboot-target/boot.h>
+
+static int digit_value(char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    if (digit >= 'a' && digit <= 'f')
+        return digit - 'a' + 10;
+    if (digit >= 'A' && digit <= 'F')
+        return digit - 'A' + 10;
+    return -1;
+}
+
+/* Pairs of digits with one of `separators` between them where `is_separated` says so, and nothing
+ * behind. */
+static bool read_bytes(const char *text, uint8_t *to, unsigned count, const char *separators,
+                       bool (*is_separated)(unsigned index))
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (i && is_separated(i) && (!*text || !strchr(separators, *text++)))
+            return false;
+        int high = digit_value(text[0]);
+        int low = high < 0 ? -1 : digit_value(text[1]);
+        if (low < 0)
+            return false;
+        to[i] = (uint8_t)(high << 4 | low);
+        text += 2;
+    }
+    return !*text;
+}
+
+static bool everywhere(unsigned index)
+{
+    (void)index;
+    return true;
+}
+
+/* RFC 9562 §4: 8-4-4-4-12 digits. */
+static bool as_in_uuid(unsigned index)
+{
+    return index == 4 || index == 6 || index == 8 || index == 10;
+}
+
+static bool is_zero(const uint8_t *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (bytes[i])
+            return false;
+    }
+    return true;
+}
+
+/* A group address is no machine's, and zeros are what firmware without an identity sends. */
+void boot_client_read(struct boot_client *ret_client, const char *mac, const char *uuid,
+                      const char *serial)
+{
+    struct boot_client client = {0};
+    uint8_t bytes[BOOT_UUID_BYTES];
+    if (mac && read_bytes(mac, bytes, BOOT_MAC_BYTES, ":-", everywhere) && !(bytes[0] & 1) &&
+        !is_zero(bytes, BOOT_MAC_BYTES)) {
+        memcpy(client.mac, bytes, BOOT_MAC_BYTES);
+        client.has_mac = true;
+    }
+    if (uuid && read_bytes(uuid, bytes, BOOT_UUID_BYTES, "-", as_in_uuid) &&
+        !is_zero(bytes, BOOT_UUID_BYTES)) {
+        memcpy(client.uuid, bytes, BOOT_UUID_BYTES);
+        client.has_uuid = true;
+    }
+    if (serial && strlen(serial) < sizeof client.serial)
+        memcpy(client.serial, serial, strlen(serial) + 1);
+    *ret_client = client;
+}
+
+/* --- initiator names ---------------------------------------------------------------------------
+ */
+
+static void write_identity(const struct boot_client *client, struct buffer *out)
+{
+    const uint8_t *mac = client->mac, *uuid = client->uuid;
+    if (client->has_mac) {
+        for (unsigned i = 0; i < BOOT_MAC_BYTES; i++)
+            buffer_format(out, "%s%02x", i ? "-" : "", mac[i]);
+    } else if (client->has_uuid) {
+        for (unsigned i = 0; i < BOOT_UUID_BYTES; i++)
+            buffer_format(out, "%s%02x", as_in_uuid(i) ? "-" : "", uuid[i]);
+    } else {
+        buffer_append_string(out, "unknown");
+    }
+}
+
+int boot_initiator_name(const char *pattern, const struct boot_client *client,
+                        char ret_name[BOOT_INITIATOR_BYTES])
+{
+    char name[BOOT_INITIATOR_BYTES];
+    struct buffer out;
+    buffer_init_fixed(&out, name, sizeof name);
+    if (!pattern)
+        pattern = BOOT_INITIATOR_PATTERN;
+    for (const char *mark; (mark = strstr(pattern, "%m")); pattern = mark + 2) {
+        buffer_append(&out, pattern, (size_t)(mark - pattern));
+        write_identity(client, &out);
+    }
+    buffer_append_string(&out, pattern);
+    if (!buffer_string(&out))
+        return -ENAMETOOLONG;
+    memcpy(ret_name, name, out.length + 1);
+    return 0;
+}
