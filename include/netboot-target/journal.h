@@ -32,30 +32,30 @@
 /* --- events ------------------------------------------------------------------------------------
  */
 
-/* In the order of a boot. */
+/* In the order of a boot: a later one is further on. */
 enum journal_step {
     JOURNAL_NONE,
     JOURNAL_DISCOVER,         /* firmware asks by DHCP for a boot file; detail: its architecture */
-    JOURNAL_UNANSWERED,       /* we do not answer it; detail: why, a clause */
+    JOURNAL_UNANSWERED,       /* we do not answer; no_boot_file; detail: why, a clause */
     JOURNAL_OFFER,            /* we answered; detail: the boot file or URL named */
     JOURNAL_ADDRESS,          /* it has taken its address, ours or another server's */
     JOURNAL_BOOT_SERVER,      /* it asked port 4011, and we named the file; detail: the file */
     JOURNAL_FILE_REQUEST,     /* it asks for a boot file by TFTP or HTTP; detail: name */
-    JOURNAL_FILE_FAILED,      /* detail: name and why; bytes */
+    JOURNAL_FILE_FAILED,      /* file_end; detail: name; bytes */
     JOURNAL_FILE,             /* it has all of it; detail: name; bytes, duration_ms */
-    JOURNAL_LOOP,             /* it loads the same file again and again; detail: name */
     JOURNAL_IPXE_DISCOVER,    /* iPXE asks by DHCP */
     JOURNAL_IPXE_OFFER,       /* we named its script; detail: URL */
-    JOURNAL_SCRIPT,           /* it has the script that boots; detail: target and LUN */
+    JOURNAL_LOOP,             /* it loads the same file again and again; detail: name */
+    JOURNAL_SCRIPT_REFUSED,   /* it may not boot; detail: why, a clause */
+    JOURNAL_SCRIPT_WAIT,      /* its disk is not ready, it asks again; detail: why, a clause */
     JOURNAL_SCRIPT_MENU,      /* it has the menu */
-    JOURNAL_SCRIPT_WAIT,      /* its disk is not ready yet, it asks again; detail: why */
-    JOURNAL_SCRIPT_REFUSED,   /* it may not boot; detail: why */
-    JOURNAL_LOGIN_REFUSED,    /* status_class, status_detail; detail: why */
-    JOURNAL_LOGIN_BROKEN,     /* it left in the middle of the login; detail: why */
+    JOURNAL_SCRIPT,           /* it has the script that boots; detail: target and LUN */
+    JOURNAL_LOGIN_REFUSED,    /* status_class, status_detail; detail: why, a clause */
+    JOURNAL_LOGIN_BROKEN,     /* it left in the middle of the login; mutual_chap; detail: why */
     JOURNAL_LOGIN,            /* iPXE has logged in; detail: target */
     JOURNAL_READ,             /* the first SCSI command that reads or writes the disk */
-    JOURNAL_LAST_COMMAND,     /* iPXE's last SCSI command: no more came; the journal's own event */
-    JOURNAL_OS_LOGIN_REFUSED, /* like LOGIN_REFUSED */
+    JOURNAL_LAST_COMMAND,     /* iPXE's last SCSI command; the journal notes it by itself */
+    JOURNAL_OS_LOGIN_REFUSED, /* like LOGIN_REFUSED, of the operating system's initiator */
     JOURNAL_OS_LOGIN,         /* the operating system, or its initramfs, has logged in */
     JOURNAL_OS_READ,          /* its first read or write: it runs */
     JOURNAL_OS_ENDED,         /* its session is over; detail: why */
@@ -68,6 +68,14 @@ enum journal_firmware {
     JOURNAL_FIRMWARE_BIOS,
     JOURNAL_FIRMWARE_UEFI,
     JOURNAL_FIRMWARE_UEFI_HTTP,
+};
+
+/* Why a transfer failed. */
+enum journal_file_end {
+    JOURNAL_FILE_LOST,    /* the client fell silent */
+    JOURNAL_FILE_MISSING, /* there is no such file */
+    JOURNAL_FILE_ABORTED, /* the client did not want the rest */
+    JOURNAL_FILE_BROKEN,  /* the file could not be read */
 };
 
 /* Who an event is about: whatever is known. At least one of MAC, address, initiator. */
@@ -83,10 +91,12 @@ struct journal_identity {
 struct journal_event {
     enum journal_step step;
     const char *detail;
-    enum journal_firmware firmware;      /* DISCOVER, OFFER */
+    enum journal_firmware firmware;      /* DISCOVER */
+    bool no_boot_file;                   /* UNANSWERED: nothing to load for its architecture */
     bool via_boot_server;                /* OFFER: the client is to ask port 4011 next */
-    bool http;                           /* FILE…: by HTTP, not by TFTP */
-    bool mutual_chap;                    /* LOGIN_BROKEN: we had just proven ourselves to it */
+    bool gives_address;                  /* OFFER: it holds the client's address, too */
+    bool mutual_chap;                    /* LOGIN_BROKEN: we had just proven who we are */
+    enum journal_file_end file_end;      /* FILE_FAILED */
     uint8_t status_class, status_detail; /* …LOGIN_REFUSED: RFC 7143 §11.13.5 */
     uint64_t bytes;
     uint64_t duration_ms;
@@ -101,9 +111,9 @@ struct journal_client;
 /* NULL: out of memory. Both limits at least 1; the quietest client makes room for a new one. */
 struct journal *journal_new(unsigned client_limit, unsigned event_limit);
 void journal_free(struct journal *journal);
-/* Other limits after a reload. Fewer drop the quietest clients and the oldest events. -ENOMEM
- * changes nothing. */
-int journal_set_limits(struct journal *journal, unsigned client_limit, unsigned event_limit);
+/* Other limits after a reload: clients beyond the new one go at once, the quietest first; the
+ * number of events counts for clients that come from now on. */
+void journal_set_limits(struct journal *journal, unsigned client_limit, unsigned event_limit);
 
 void journal_record(struct journal *journal, const struct journal_identity *who,
                     const struct journal_event *event, uint64_t now_ms);
