@@ -68,7 +68,7 @@ static const struct scsi_opcode sanitize[] = {
      .rule = RULE_WRITES, .timeout_seconds = SECONDS_LONG,
      .usage = USAGE_10(0x48, 0xa1, 0, 0, 0, 0, 0, FF2, 0)},
     {.name = "SANITIZE/BLOCK ERASE", .execute = sanitize_block_erase_execute,
-     .data_out = sanitize_no_data_out, .flags = FLAGS_SANITIZE | OPCODE_NEEDS_ERASE, .cdb_bytes = 10,
+     .data_out = sanitize_no_data_out, .flags = FLAGS_SANITIZE | OPCODE_NEEDS_DISCARD, .cdb_bytes = 10,
      .rule = RULE_WRITES, .timeout_seconds = SECONDS_LONG,
      .usage = USAGE_10(0x48, 0xa2, 0, 0, 0, 0, 0, FF2, 0)},
     {.name = "SANITIZE/EXIT FAILURE MODE", .execute = sanitize_exit_failure_mode_execute,
@@ -276,10 +276,7 @@ bool scsi_opcode_available(const struct scsi_opcode *opcode, const struct scsi_l
     const struct block_geometry *geometry = &lu->device->geometry;
     if ((opcode->flags & OPCODE_NEEDS_DISCARD) && !geometry->discard_granularity_bytes)
         return false;
-    if ((opcode->flags & OPCODE_NEEDS_SANITIZE) && !lu->options.allow_sanitize)
-        return false;
-    return !(opcode->flags & OPCODE_NEEDS_ERASE) ||
-           (geometry->discard_granularity_bytes && geometry->discard_zeroes);
+    return !(opcode->flags & OPCODE_NEEDS_SANITIZE) || lu->options.allow_sanitize;
 }
 
 #define SIXTEEN(high)                                                                           \

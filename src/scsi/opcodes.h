@@ -23,10 +23,9 @@ enum opcode_flag {
     OPCODE_RESERVES = 1 << 9,          /* PERSISTENT RESERVE OUT: one after the other */
     OPCODE_NEEDS_DISCARD = 1 << 10,    /* there only when the device discards */
     OPCODE_NEEDS_SANITIZE = 1 << 11,   /* there only when allowed */
-    OPCODE_NEEDS_ERASE = 1 << 12,      /* there only when a discarded block reads as zeros */
-    OPCODE_SERVICE_ACTION = 1 << 13,
-    OPCODE_DESPITE_LEGACY = 1 << 14, /* allowed beside a foreign RESERVE(6) */
-    OPCODE_PLAIN = 1 << 15, /* READ, WRITE and kin: cut to whole blocks when too little data came */
+    OPCODE_SERVICE_ACTION = 1 << 12,
+    OPCODE_DESPITE_LEGACY = 1 << 13, /* allowed beside a foreign RESERVE(6) */
+    OPCODE_PLAIN = 1 << 14, /* READ, WRITE and kin: cut to whole blocks when too little data came */
 };
 
 /* What a reservation allows, SPC-4 tables 66-67, SBC-3 table 13. */

@@ -3,6 +3,7 @@
  * the logical unit: resets, aborts and lost nexuses do not stop it. One request is under way at a
  * time, with a pause behind it, so that whoever else uses the hardware keeps a share.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,6 +133,11 @@ static void step_done(struct block_request *request)
         return;
     }
     task_set_advance(sanitize->lu); /* what waited for its range hears that it is running */
+    if (request->result == -EOPNOTSUPP && request->operation == BLOCK_DISCARD) {
+        sanitize->operation = BLOCK_WRITE_ZEROES; /* the disk has changed its mind */
+        submit_next(sanitize);
+        return;
+    }
     if (request->result < 0 || sanitize->flushing) {
         end_operation(sanitize, request->result < 0);
         return;
@@ -140,7 +146,10 @@ static void step_done(struct block_request *request)
     if (sanitize->done_bytes == sanitize->total_bytes && sanitize->pass + 1 < sanitize->passes) {
         sanitize->pass++;
         sanitize->done_bytes = 0;
-        invert_pattern(sanitize);
+        if (sanitize->operation == BLOCK_WRITE)
+            invert_pattern(sanitize);
+        else
+            sanitize->operation = BLOCK_DISCARD;
     }
     pause_or_submit(sanitize);
 }
@@ -247,12 +256,15 @@ bool sanitize_no_data_out(struct command *command, uint64_t *ret_bytes)
     return false;
 }
 
+/* Where a discarded block may still be read, it is overwritten first. */
 enum scsi_verdict sanitize_block_erase_execute(struct command *command)
 {
     const struct block_geometry *geometry = &command->itl->lu->device->geometry;
-    struct sanitize *sanitize = operation_new(command, BLOCK_DISCARD);
+    struct sanitize *sanitize =
+        operation_new(command, geometry->discard_zeroes ? BLOCK_DISCARD : BLOCK_WRITE_ZEROES);
     if (!sanitize)
         return command_status(command, SCSI_STATUS_BUSY);
+    sanitize->passes = geometry->discard_zeroes ? 1 : 2;
     uint64_t limit = min_of(geometry->discard_limit_bytes, (uint64_t)SCSI_STEP_BYTES);
     limit -= limit % geometry->logical_block_bytes;
     sanitize->step_bytes = (size_t)max_of(limit, (uint64_t)geometry->logical_block_bytes);

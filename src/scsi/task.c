@@ -150,7 +150,11 @@ static void give_scratch(struct command *command)
 static void request_done(struct block_request *request)
 {
     struct command *command = request->context;
-    if (command->task.aborted) {
+    if (request->result == -EOPNOTSUPP && request->operation == BLOCK_DISCARD) {
+        /* The disk has changed its mind about discarding; zeros read the same. */
+        request->operation = BLOCK_WRITE_ZEROES;
+        block_submit(command->itl->lu->device, request);
+    } else if (command->task.aborted) {
         command_end(command);
     } else if (request->result < 0) {
         command_set_error(command, request->result, request->operation,

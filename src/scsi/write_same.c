@@ -84,7 +84,7 @@ static enum scsi_verdict step(struct command *command, enum block_operation oper
 
 static void step_done(struct command *command)
 {
-    command->done_blocks += step_blocks(command);
+    command->done_blocks += command->request.length_bytes / lu_block_bytes(command->itl->lu);
     if (command->done_blocks < command->blocks)
         step(command, command->request.operation);
     else if (command->itl->lu->mode.write_through)

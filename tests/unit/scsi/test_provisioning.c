@@ -52,6 +52,20 @@ static void nothing_to_do_is_no_error(void **state)
     expect_status(f, 0, request, SCSI_STATUS_GOOD);
 }
 
+static void a_disk_that_stops_discarding_is_zeroed(void **state)
+{
+    struct fixture *f = *state;
+    memset(f->disk.bytes, 1, DISK_BLOCKS * BLOCK);
+    f->disk.fail_operations = 1 << BLOCK_DISCARD;
+    f->disk.fail_result = -EOPNOTSUPP;
+    struct request request = unmap(1);
+    describe(0, 4, 2);
+    expect_status(f, 0, request, SCSI_STATUS_GOOD);
+    assert_int_equal(f->disk.submitted[BLOCK_WRITE_ZEROES], 1);
+    assert_int_equal(f->disk.bytes[4 * BLOCK], 0);
+    assert_int_equal(f->disk.bytes[6 * BLOCK], 1);
+}
+
 static void bad_lists(void **state)
 {
     struct fixture *f = *state;
@@ -99,6 +113,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scsi_test(descriptors_are_discarded),
         scsi_test(nothing_to_do_is_no_error),
+        scsi_test(a_disk_that_stops_discarding_is_zeroed),
         scsi_test(bad_lists),
         scsi_test(status_begins_where_asked),
     };

@@ -101,7 +101,18 @@ static void erasing(void **state)
     io_run(f, f->nexus[0], &io, &b1);
     assert_int_equal(io.in[7] >> 6, 1); /* WABEREQ: reads succeed */
     io_free(&io);
-    f->disk.device.geometry.discard_zeroes = false; /* then it is not an erase */
+    f->disk.device.geometry.discard_zeroes = false; /* then it is overwritten first */
+    expect_good(f, 0, CDB(0x48, 2));
+    assert_int_equal(f->disk.submitted[BLOCK_WRITE_ZEROES], 2);
+    assert_int_equal(f->disk.submitted[BLOCK_DISCARD], 4);
+    f->disk.fail_operations = 1 << BLOCK_DISCARD; /* and where it cannot be discarded any more */
+    f->disk.fail_result = -EOPNOTSUPP;
+    expect_good(f, 0, CDB(0x48, 2));
+    io_run(f, f->nexus[0], &io, &lba_status);
+    assert_int_equal(io.in[20], 0);
+    io_free(&io);
+    f->disk.fail_operations = 0;
+    f->disk.device.geometry.discard_granularity_bytes = 0;
     expect_error(f, 0, 0x5, 0x2400, CDB(0x48, 2));
 }
 

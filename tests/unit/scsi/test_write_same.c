@@ -68,6 +68,19 @@ static void what_is_refused(void **state)
     assert_int_equal(f->disk.queue == NULL, 1);
 }
 
+static void a_disk_that_stops_discarding_is_zeroed(void **state)
+{
+    struct fixture *f = *state;
+    memset(f->disk.bytes, 1, DISK_BLOCKS * BLOCK);
+    f->disk.fail_operations = 1 << BLOCK_DISCARD;
+    f->disk.fail_result = -EOPNOTSUPP;
+    expect_good(f, 0, SAME_16(0x09, 4000));
+    assert_int_equal(f->disk.bytes[4 * BLOCK - 1], 1);
+    for (unsigned i = 4; i < 4004; i++)
+        assert_int_equal(f->disk.bytes[i * BLOCK], 0);
+    assert_int_equal(f->disk.bytes[4004 * BLOCK], 1);
+}
+
 /* No blocks: to the end, if that is not too much. */
 static void to_the_end(void **state)
 {
@@ -102,6 +115,7 @@ int main(void)
         scsi_test(what_is_refused),
         scsi_test(an_error_ends_it),
         scsi_test(to_the_end),
+        scsi_test(a_disk_that_stops_discarding_is_zeroed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
