@@ -42,7 +42,7 @@ const struct step_row journal_steps[JOURNAL_STEP_COUNT] = {
         "ipxe-offer", "iPXE was named its script",
         "the request for that script by HTTP", 35*S, JOURNAL_BOOTING},
     [JOURNAL_LOOP] = {
-        "loop", "it loads the same boot file again and again",
+        "loop", "it loaded the same boot file again and again",
         "the request for its script", 0, JOURNAL_STOPPED},
     [JOURNAL_SCRIPT_REFUSED] = {
         "script-refused", "it was told that it may not boot",
@@ -51,10 +51,10 @@ const struct step_row journal_steps[JOURNAL_STEP_COUNT] = {
         "script-wait", "it was told to wait for its disk",
         "the disk to become ready", 60*S, JOURNAL_WAITING},
     [JOURNAL_SCRIPT_MENU] = {
-        "script-menu", "it shows the menu",
+        "script-menu", "it was shown the menu",
         "a choice", 0, JOURNAL_WAITING},
     [JOURNAL_SCRIPT] = {
-        "script", "it has the script that boots its disk",
+        "script", "it fetched the script that boots its disk",
         "its iSCSI login", 20*S, JOURNAL_BOOTING},
     [JOURNAL_LOGIN_REFUSED] = {
         "login-refused", "its iSCSI login was refused",
@@ -66,7 +66,7 @@ const struct step_row journal_steps[JOURNAL_STEP_COUNT] = {
         "login", "iPXE logged in to its disk",
         "the first read of the disk", 20*S, JOURNAL_BOOTING},
     [JOURNAL_READ] = {
-        "read", "iPXE reads the disk",
+        "read", "iPXE began to read the disk",
         "the iSCSI login of the operating system", 0, JOURNAL_BOOTING},
     [JOURNAL_LAST_COMMAND] = {
         "last-command", "iPXE's last command came",
@@ -78,7 +78,7 @@ const struct step_row journal_steps[JOURNAL_STEP_COUNT] = {
         "os-login", "the operating system logged in to its disk",
         "its first read of the disk", 60*S, JOURNAL_BOOTING},
     [JOURNAL_OS_READ] = {
-        "os-read", "the operating system uses its disk", NULL, 0, JOURNAL_RUNNING},
+        "os-read", "the operating system began to use its disk", NULL, 0, JOURNAL_RUNNING},
     [JOURNAL_OS_ENDED] = {
         "os-ended", "the operating system's session ended", NULL, 0, JOURNAL_ENDED},
 };
