@@ -43,7 +43,7 @@ struct iscsi_response {
     struct iscsi_answer answer;
     uint8_t bhs[BHS_BYTES];
     bool advances_stat_sn;
-    bool ends_login; /* what was negotiated is in force once it is committed */
+    bool ends_login; /* digests are sent from the next PDU on */
     uint32_t data_bytes;
     uint8_t data[];
 };
@@ -134,6 +134,7 @@ struct iscsi_pdu_handler;
 
 struct framing {
     enum framing_stage stage;
+    bool header_digest, data_digest; /* on what arrives */
     uint8_t header[BHS_BYTES + AHS_LIMIT_BYTES + DIGEST_BYTES];
     size_t header_have, header_want;
     const struct iscsi_pdu_handler *handler; /* NULL: swallow this PDU */
@@ -160,7 +161,7 @@ struct iscsi_connection {
     struct iscsi_login *login;
     struct iscsi_response *last_login_response; /* PHASE_REINSTATING */
     struct iscsi_session *session;
-    bool header_digest, data_digest;
+    bool header_digest, data_digest; /* on what is sent */
     uint32_t stat_sn;
 
     struct framing in;

@@ -74,7 +74,7 @@ static int lay_out_header(struct iscsi_connection *connection)
         return connection_fail(connection, "data segment of %u bytes, %u are allowed", data_bytes,
                                data_limit(connection));
     in->header_want += ahs_words * 4u;
-    if (connection->header_digest)
+    if (connection->in.header_digest)
         in->header_want += DIGEST_BYTES;
     return 0;
 }
@@ -82,7 +82,7 @@ static int lay_out_header(struct iscsi_connection *connection)
 static bool header_digest_is_right(const struct iscsi_connection *connection)
 {
     const struct framing *in = &connection->in;
-    if (!connection->header_digest)
+    if (!connection->in.header_digest)
         return true;
     size_t covered = in->header_want - DIGEST_BYTES;
     uint8_t digest[DIGEST_BYTES];
@@ -106,7 +106,7 @@ static int begin_payload(struct iscsi_connection *connection)
     in->payload_crc = crc32c_begin();
     in->trailer_have = 0;
     in->trailer_want = (4 - data_bytes % 4) % 4;
-    if (data_bytes && connection->data_digest)
+    if (data_bytes && connection->in.data_digest)
         in->trailer_want += DIGEST_BYTES;
     in->stage = STAGE_PAYLOAD;
     return data_bytes ? 0 : finish_pdu(connection);
@@ -152,7 +152,7 @@ static int end_of_payload(struct iscsi_connection *connection)
 static int take_payload(struct iscsi_connection *connection, const uint8_t *from, size_t length)
 {
     struct framing *in = &connection->in;
-    if (connection->data_digest)
+    if (connection->in.data_digest)
         in->payload_crc = crc32c_add(in->payload_crc, from, length);
     if (in->destination)
         in->destination += length;
@@ -179,7 +179,7 @@ static int receive_trailer(struct iscsi_connection *connection, const uint8_t *d
     in->trailer_have += (unsigned)*used;
     if (in->trailer_have < in->trailer_want)
         return 0;
-    if (connection->data_digest) {
+    if (connection->in.data_digest) {
         unsigned padding = in->trailer_want - DIGEST_BYTES;
         uint8_t digest[DIGEST_BYTES];
         crc32c_store(crc32c_add(in->payload_crc, in->trailer, padding), digest);

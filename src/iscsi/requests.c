@@ -75,6 +75,10 @@ static void enter_full_feature(struct iscsi_connection *connection, struct iscsi
     connection->counted_login = false;
     connection->phase = PHASE_FULL_FEATURE;
     connection->text.limit = session->login.parameters.max_receive_bytes; /* ping data */
+    /* Whatever comes behind the last login request carries digests, even if its sender did not wait
+     * for the answer; none of it has been looked at yet. */
+    connection->in.header_digest = session->login.parameters.header_digest;
+    connection->in.data_digest = session->login.parameters.data_digest;
     last->ends_login = true;
     response_send(connection, last);
     connection_event(connection, ISCSI_EVENT_LOGIN, "");

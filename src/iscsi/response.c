@@ -31,7 +31,7 @@ static enum emit_verdict emit_response(struct iscsi_connection *connection,
     uint8_t *data = bhs + BHS_BYTES + (connection->header_digest ? DIGEST_BYTES : 0);
     memcpy(data, response->data, response->data_bytes);
     output_commit_pdu(connection, output, bhs, response->data_bytes);
-    if (response->ends_login) { /* digests are in force from the next PDU on, both ways */
+    if (response->ends_login) { /* RFC 7143 §6.3.3: digests from the next PDU on */
         connection->header_digest = connection->session->login.parameters.header_digest;
         connection->data_digest = connection->session->login.parameters.data_digest;
     }
