@@ -14,6 +14,15 @@ OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
 
+# What a guest says when it will not come up any more.
+GIVEN_UP = ("(initramfs)", "Entering emergency mode", "Kernel panic", "dracut:/#",
+            "dracut-initqueue: timeout, still waiting")
+
+
+class Silence(LabError):
+    """Nothing was said in time."""
+
+
 class Line:
     """A text line over a unix socket of QEMU's."""
 
@@ -41,7 +50,7 @@ class Line:
             try:
                 part = self.socket.recv(65536)
             except TimeoutError:
-                raise LabError(f"the guest was silent for {seconds:.0f} s") from None
+                raise Silence(f"the guest was silent for {seconds:.0f} s") from None
             if not part:
                 raise LabError("the machine has ended")
             self.pending += part
@@ -60,7 +69,7 @@ class Machine:
         self.began = time.monotonic()
         self.process = Background(
             "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-nodefaults", "-display", "none",
-            "-machine", "q35,graphics=off", "-cpu", "max", "-m", memory_mib, "-no-reboot",
+            "-machine", "q35,graphics=off", "-m", memory_mib, "-no-reboot",
             "-serial", f"file:{self.console_log}",
             "-qmp", f"unix:{monitor},server=on,wait=off",
             "-device", "virtio-serial-pci",
@@ -89,10 +98,16 @@ class Machine:
             return ""
 
     def wait_for_agent(self, seconds):
-        try:
-            line = self.agent.receive(seconds)
-        except LabError as error:
-            raise LabError(f"no guest: {error}\n{self.console()[-3000:]}") from None
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                line = self.agent.receive(1)
+                break
+            except Silence:
+                words = [text for text in GIVEN_UP if text in self.console()]
+                if words or time.monotonic() > deadline:
+                    why = f"the console says '{words[0]}'" if words else f"none after {seconds} s"
+                    raise LabError(f"no guest: {why}\n{self.console()[-3000:]}") from None
         if line != "ready":
             raise LabError(f"the guest said {line!r}")
 

@@ -1,0 +1,261 @@
+"""The whole chain: a machine without a disk is switched on next to the server, and the operating system
+on the server's disk starts on it. Shared by tests/boot and scripts/demo."""
+import contextlib
+import re
+import secrets as random
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .disk import loop_device, scratch
+from .guest import Machine, tap_network, uefi_firmware
+from .image import check_root, copy_disk, read_root_file
+from .network import Segment
+from .process import TOP, Background, inside, wait_for
+from .report import LabError, step
+from .targets import Lun, NetbootTarget, Secrets, Tgt
+
+MAC = "52:54:00:77:00:02"
+SERVER = "192.168.77.1"
+ROUTER = "192.168.77.254"
+IPXE = Path("/usr/lib/ipxe")
+
+
+@dataclass
+class Plan:
+    """One way to boot."""
+    name: str
+    uefi: bool = False
+    http_boot: bool = False  # UEFI's own HTTP client instead of PXE
+    own_rom: bool = True     # False: the firmware's PXE client, without iPXE in the card's ROM
+    dhcp: str = "proxy"      # "proxy": beside a DHCP server; "none": ours is the only one
+    variant: str = "dracut"
+    chainload: str = "missing-features"
+
+
+class Dnsmasq:
+    """DHCP by Debian's dnsmasq, in a namespace."""
+
+    def __init__(self, namespace, folder, name, *options):
+        self.process = Background(
+            "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--interface=eth0",
+            "--user=root", "--group=root", "--log-dhcp", "--leasefile-ro", "--pid-file", *options,
+            namespace=namespace, log=folder / f"{name}.log")
+        wait_for(lambda: "DHCP" in self.process.output() or not self.process.running, 10, name)
+        if not self.process.running:
+            raise LabError(f"{name} ended:\n{self.process.output()}")
+
+    def stop(self):
+        self.process.stop()
+
+
+class Peer:
+    """What netboot-target replaces: dnsmasq for DHCP and TFTP, tgt for the disk, a script by hand."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.secrets = Secrets()
+        self.target = Tgt([Lun(lab.disk)], lab.folder, [SERVER], 3260, self.secrets,
+                          namespace=lab.server)
+
+    def start(self):
+        self.target.start()
+        root = self.lab.folder / "tftp"
+        root.mkdir()
+        for file in "undionly.kpxe", "snponly.efi":
+            shutil.copy(IPXE / file, root)
+        (root / "boot.ipxe").write_text(f"""#!ipxe
+set initiator-iqn iqn.2026-11.local.lab:${{net0/mac:hexhyp}}
+set username {self.secrets.user}
+set password {self.secrets.secret}
+set reverse-username {self.secrets.target_user}
+set reverse-password {self.secrets.target_secret}
+sanboot iscsi:{SERVER}::{self.target.port}:1:{self.target.name} || shell
+""")
+        common = [f"--tftp-root={root}", "--enable-tftp", "--dhcp-match=set:ipxe,175"]
+        self.dhcp = Dnsmasq(self.lab.server, self.lab.folder, "dnsmasq-peer", *common,
+                            *self.dhcp_options())
+
+    def dhcp_options(self):
+        if self.lab.plan.dhcp == "proxy":
+            return ["--dhcp-range=192.168.77.0,proxy",
+                    f"--dhcp-boot=tag:ipxe,boot.ipxe,{SERVER},{SERVER}",
+                    f"--pxe-service=tag:!ipxe,x86PC,netboot,undionly.kpxe,{SERVER}",
+                    f"--pxe-service=tag:!ipxe,X86-64_EFI,netboot,snponly.efi,{SERVER}",
+                    f"--pxe-service=tag:!ipxe,BC_EFI,netboot,snponly.efi,{SERVER}"]
+        # No pxe-service here: with one, OVMF asks port 4011 and gets no answer.
+        return ["--dhcp-range=192.168.77.100,192.168.77.200,1h",
+                "--dhcp-match=set:efi,option:client-arch,7",
+                "--dhcp-match=set:http,option:client-arch,16",
+                f"--dhcp-boot=tag:ipxe,boot.ipxe,{SERVER},{SERVER}",
+                f"--dhcp-boot=tag:!ipxe,tag:efi,snponly.efi,{SERVER},{SERVER}",
+                f"--dhcp-boot=tag:!ipxe,tag:!efi,undionly.kpxe,{SERVER},{SERVER}"]
+
+    def stop(self):
+        self.dhcp.stop()
+        self.target.stop()
+
+
+class BootTarget(NetbootTarget):
+    """netboot-target with its boot services, for one client that is known by its MAC."""
+    plan = None
+
+    def nothing_else(self):
+        auto = '; fallback-address = "192.168.77.1/24"' if self.plan.dhcp == "none" else ""
+        return f"""
+interfaces = ( {{ name = "eth0"; dhcp = "auto"{auto} }} )
+boot = {{ chainload = "{self.plan.chainload}" }}
+clients = ( {{ mac = "{MAC}"; target = "lab" }} )
+status = {{ listen = "127.0.0.1:9180" }}
+"""
+
+
+class Ours:
+    """netboot-target alone."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.target = BootTarget([Lun(lab.disk)], lab.folder, ["*"], 3260, Secrets(),
+                                 namespace=lab.server)
+        self.target.plan = lab.plan
+
+    def start(self):
+        self.target.start()
+
+    def stop(self):
+        self.target.stop()
+
+
+SERVING = {"netboot-target": Ours, "peer": Peer}
+
+
+class BootLab:
+    """A cable with a server on it, perhaps a router with DHCP, and a machine without a disk."""
+
+    def __init__(self, plan, serving="netboot-target"):
+        self.plan = plan
+        self.stack = contextlib.ExitStack()
+        self.log = TOP / "build/logs" / f"boot-{plan.name}"
+        self.serving = serving
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            self.folder = stack.enter_context(scratch())
+            self.log.mkdir(parents=True, exist_ok=True)
+            stack.callback(self.keep_logs)
+            self.image = copy_disk(self.plan.variant, self.folder / "disk.img")
+            self.disk = stack.enter_context(loop_device(self.image))
+            self.wire = stack.enter_context(Segment())
+            # Alone on the cable netboot-target takes its address itself.
+            alone = self.plan.dhcp == "none" and self.serving == "netboot-target"
+            self.server = self.wire.add_host("server", *([] if alone else [f"{SERVER}/24"]))
+            if self.plan.dhcp == "proxy":
+                router = self.wire.add_host("router", f"{ROUTER}/24")
+                self.router = Dnsmasq(router, self.folder, "router",
+                                      "--dhcp-range=192.168.77.100,192.168.77.200,1h")
+                stack.callback(self.router.stop)
+            self.capture_file = self.folder / "wire.pcap"
+            self.capture = self.wire.capture(self.capture_file)
+            stack.callback(self.capture.stop)
+            self.server_side = SERVING[self.serving](self)
+            stack.callback(self.server_side.stop)
+            self.server_side.start()
+            self.stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_error):
+        self.stack.close()
+
+    def keep_logs(self):
+        for file in list(self.folder.glob("*.log")) + list(self.folder.glob("*.pcap")):
+            shutil.copy(file, self.log)
+
+    @property
+    def target(self):
+        return self.server_side.target
+
+    def power_on(self):
+        """Gives the machine, running; it belongs to the lab."""
+        options = tap_network(self.wire.add_tap(), MAC, rom=None if self.plan.own_rom else "")
+        if self.plan.uefi:
+            options += uefi_firmware(self.folder, "machine")
+            if self.plan.http_boot:
+                for family in "IPv4", "IPv6":
+                    options += ["-fw_cfg",
+                                f"name=opt/org.tianocore/{family}PXESupport,string=no"]
+        machine = Machine(self.folder, "machine", *options, namespace=self.wire.namespace,
+                          memory_mib=1024, log=self.log / "console.log")
+        self.stack.enter_context(machine)
+        return machine
+
+
+MILESTONES = [  # what the console shows, in this order
+    ("GRUB runs from the exported disk", "GRUB loads the kernel", 120),
+    ("Linux starts", "Linux version", 90)]
+
+
+def boot(machine, report=None):
+    """Waits for an operating system that answers. Prints when each milestone was passed."""
+    for name, text, seconds in MILESTONES:
+        at = machine.wait_for_console(text, seconds)
+        step(f"{at:5.1f} s  {name}")
+        if report:
+            report.ok(name, f"{at:.1f} s after power-on")
+    machine.wait_for_agent(300)
+    step(f"{time.monotonic() - machine.began:5.1f} s  the system answers from its root")
+
+
+REPORT = r"""
+echo "root=$(findmnt -no SOURCE /)"
+device=$(basename $(findmnt -no SOURCE /)); disk=$(basename $(dirname $(readlink -f /sys/class/block/$device)))
+echo "path=$(readlink -f /sys/block/$disk)"
+for session in /sys/class/iscsi_session/session*; do
+    echo "session=$(cat $session/targetname)"
+    echo "session_user=$(cat $session/username 2>/dev/null)"
+    echo "session_user_in=$(cat $session/username_in 2>/dev/null)"
+    echo "initiator=$(cat $session/initiatorname)"
+done
+for file in target0/target-name target0/chap-name target0/rev-chap-name initiator/initiator-name ethernet0/mac; do
+    echo "ibft:$file=$(cat /sys/firmware/ibft/$file 2>/dev/null)"
+done
+dd if=/dev/$disk of=/dev/null bs=1M count=64 iflag=direct 2>&1 | tail -1 | sed 's/^/read=/'
+"""
+
+
+def guest_report(machine):
+    """What the guest says about itself, as a dictionary."""
+    lines = machine.run(REPORT, 120).splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def judge_guest(report, lab, machine):
+    """The guest's own words: root on iSCSI, the session and the iBFT are those of our target."""
+    words = guest_report(machine)
+    text = "\n".join(f"{key}={value}" for key, value in words.items())
+    name = lab.target.name
+    report.check("the root is a disk of the iSCSI session",
+                 re.fullmatch(r"/dev/sd[a-z]\d+", words.get("root", "")) and
+                 "/session" in words.get("path", ""), text)
+    report.check("the session is our target's", words.get("session") == name, text)
+    report.check("the iBFT names our target", words.get("ibft:target0/target-name") == name, text)
+    report.check("the iBFT carries the CHAP names",
+                 words.get("ibft:target0/chap-name") == lab.target.secrets.user, text)
+    report.check("the iBFT has the machine's MAC", words.get("ibft:ethernet0/mac") == MAC, text)
+    step(words.get("read", "no read time"))
+    return words
+
+
+def judge_disk(report, lab, machine):
+    """Files written by the guest are on the image after its power-off, and the filesystem is clean."""
+    nonce = random.token_hex(16)
+    machine.run(f"echo {nonce} >/root/synced; sync; echo {nonce} >/root/late")
+    machine.begin("systemctl poweroff")
+    at = machine.wait_for_power_off(180)
+    report.ok("the machine switches itself off", f"{at:.1f} s after power-on")
+    lab.target.stop()
+    check = check_root(lab.image)
+    report.check("the filesystem on the image is clean", check.returncode == 0, check.stdout)
+    for file in "synced", "late":
+        found = read_root_file(lab.image, f"/root/{file}").decode(errors="replace").strip()
+        report.check(f"the {file} file is on the image", found == nonce, f"found {found!r}")
