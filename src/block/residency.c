@@ -130,8 +130,11 @@ static bool last_page_waits(const struct raw_device *raw, uint64_t end_bytes)
 static enum block_residency confirm(struct raw_device *raw, uint64_t offset_bytes,
                                     uint64_t length_bytes)
 {
-    if (now_ms() < raw->residency.unsettled_until_ms)
-        return ask_mincore(raw, offset_bytes, length_bytes) ? BLOCK_RESIDENT : BLOCK_ABSENT;
+    int present = now_ms() < raw->residency.unsettled_until_ms
+                      ? ask_mincore(raw, offset_bytes, length_bytes)
+                      : -EAGAIN;
+    if (present >= 0)
+        return present ? BLOCK_RESIDENT : BLOCK_ABSENT;
     if (!last_page_waits(raw, offset_bytes + length_bytes))
         return BLOCK_RESIDENT;
     residency_unsettle(raw);
