@@ -97,6 +97,7 @@ struct cursor {
     struct iscsi_segment *segments;
     unsigned count, next;
     size_t offset;
+    bool fresh; /* committed a moment ago: what was resident then still is */
 };
 
 static void release_segment(struct client *client, const struct iscsi_segment *segment)
@@ -183,15 +184,16 @@ static enum send_verdict start_late_fetch(struct client *client, const struct cu
     return SEND_BLOCKED;
 }
 
-/* Residency is asked right before each step: what was warm when the header was committed may be
- * cold now, and sendfile on a cold range would stop the loop for as long as the disk takes. */
+/* Residency is asked right before each step that does not follow the commit at once: what was warm
+ * when the header was committed may be cold now, and sendfile on a cold range would stop the loop
+ * for as long as the disk takes. */
 static enum send_verdict send_device(struct client *client, struct cursor *cursor)
 {
     const struct iscsi_segment *segment = &cursor->segments[cursor->next];
     struct block_device *device = scsi_lu_device(segment->lu);
     uint64_t offset = segment->offset_bytes + cursor->offset;
     size_t length = segment->length - cursor->offset;
-    if (block_residency(device, offset, length) != BLOCK_RESIDENT)
+    if (!cursor->fresh && block_residency(device, offset, length) != BLOCK_RESIDENT)
         return start_late_fetch(client, cursor);
     ssize_t sent = block_send(device, client->socket, offset, length);
     if (sent == -EAGAIN)
@@ -276,7 +278,7 @@ static void wait_for_socket(struct client *client)
 static enum send_verdict send_kept(struct client *client)
 {
     struct unsent *unsent = client->unsent;
-    struct cursor cursor = {unsent->segments, unsent->count, unsent->next, unsent->offset};
+    struct cursor cursor = {unsent->segments, unsent->count, unsent->next, unsent->offset, false};
     enum send_verdict verdict = send_segments(client, &cursor);
     unsent->next = cursor.next;
     unsent->offset = cursor.offset;
@@ -295,7 +297,7 @@ static enum send_verdict send_next(struct client *client, size_t *ret_bytes)
     if (!iscsi_connection_next_output(client->connection, &output, server_now_us(iscsi->server)))
         return SEND_DONE;
     *ret_bytes = output.bytes;
-    struct cursor cursor = {output.segments, output.segment_count, 0, 0};
+    struct cursor cursor = {output.segments, output.segment_count, 0, 0, true};
     enum send_verdict verdict = send_segments(client, &cursor);
     if (verdict == SEND_DONE || keep_unsent(client, &cursor))
         return verdict;
