@@ -80,6 +80,7 @@ struct server {
     uint64_t started_unix_seconds;
     struct block_io *io;
     struct pool *pool;
+    struct scsi_delay scsi_delay;
     struct scsi_environment scsi_environment;
     struct state *state;
     struct iscsi_node *node;
@@ -102,6 +103,8 @@ struct server {
     ev_signal hangup, terminate, interrupt;
 };
 
+/* Paces what scsi/ does in the background. */
+struct scsi_delay *server_pauses(struct server *server);
 /* Monotonic microseconds. */
 uint64_t server_now_us(const struct server *server);
 /* Makes the housekeeping timer run within a second. */

@@ -297,8 +297,8 @@ static int start_disks(struct server *server, struct error *error)
     server->state = state_new(server->config->state_directory, server->io);
     if (!server->pool || !server->state)
         return error_set(error, -ENOMEM, "out of memory");
-    server->scsi_environment =
-        (struct scsi_environment){.pool = server->pool, .store = state_store(server->state)};
+    server->scsi_environment = (struct scsi_environment){
+        .pool = server->pool, .store = state_store(server->state), .delay = server_pauses(server)};
     watch_disks(server);
     return 0;
 }

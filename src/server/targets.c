@@ -97,6 +97,7 @@ static void lun_opened(struct served_lun *lun, struct open_attempt *attempt)
     struct scsi_lu_options options = {
         .read_only = lun->config->read_only || attempt->device->geometry.read_only,
         .allow_sanitize = lun->config->sanitize,
+        .write_through = !lun->config->write_cache,
         .rotation_rate = lun->config->rotation_rate != CONFIG_UNSET
                              ? (uint16_t)lun->config->rotation_rate
                              : (attempt->device->geometry.rotational ? 0 : 1),
