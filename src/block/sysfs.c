@@ -54,7 +54,7 @@ uint64_t sysfs_read_number(const char *directory, const char *attribute, uint64_
 
 static bool exists(const char *directory, const char *attribute)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX + 32];
     snprintf(path, sizeof path, "%s/%s", directory, attribute);
     return !access(path, F_OK);
 }
