@@ -107,10 +107,11 @@ bool ring_read(struct ring *ring, struct block_request *request)
     return true;
 }
 
-void ring_kick(struct ring *ring)
+bool ring_kick(struct ring *ring)
 {
     if (io_uring_sq_ready(&ring->uring))
         io_uring_submit(&ring->uring);
+    return !io_uring_sq_ready(&ring->uring);
 }
 
 static bool end_read(const struct io_uring_cqe *cqe)

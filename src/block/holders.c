@@ -320,7 +320,7 @@ static bool descriptor_is_of(const struct subject *subject, const char *path)
 /* fdinfo says "flags:" with the octal flags of open(2). */
 static bool may_write(const char *process, const char *descriptor)
 {
-    char name[NAME_MAX + 8];
+    char name[NAME_MAX + 16];
     char text[512];
     unsigned flags;
     snprintf(name, sizeof name, "fdinfo/%s", descriptor);

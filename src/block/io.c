@@ -89,11 +89,15 @@ unsigned block_io_dispatch(struct block_io *io)
     return ended + end_refused(io);
 }
 
+static void wake_loop(const struct block_io *io)
+{
+    (void)!write(workers_descriptor(io->workers), &(uint64_t){1}, sizeof(uint64_t));
+}
+
 void block_io_kick(struct block_io *io)
 {
-    if (io->ring)
-        ring_kick(io->ring);
+    bool taken = !io->ring || ring_kick(io->ring);
     workers_kick(io->workers);
-    if (io->refused) /* wakes the loop */
-        (void)!write(workers_descriptor(io->workers), &(uint64_t){1}, sizeof(uint64_t));
+    if (!taken || io->refused)
+        wake_loop(io);
 }

@@ -26,6 +26,7 @@ void ring_free(struct ring *ring);
 int ring_descriptor(const struct ring *ring);
 /* Puts a read into the submission queue. False: it is full. */
 bool ring_read(struct ring *ring, struct block_request *request);
-void ring_kick(struct ring *ring);
+/* False: the kernel would not take all (short of memory); kick again soon. */
+bool ring_kick(struct ring *ring);
 /* Ends the reads that are done. Returns how many. */
 unsigned ring_dispatch(struct ring *ring);

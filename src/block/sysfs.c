@@ -23,10 +23,15 @@ static void cleanup_closedir(DIR **directory)
         closedir(*directory);
 }
 
+static bool join(char path[PATH_MAX], const char *directory, const char *name)
+{
+    return snprintf(path, PATH_MAX, "%s/%s", directory, name) < PATH_MAX;
+}
+
 ssize_t sysfs_read(const char *directory, const char *attribute, void *to, size_t size)
 {
     char path[PATH_MAX];
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", directory, attribute) >= sizeof path)
+    if (!join(path, directory, attribute))
         return -ENAMETOOLONG;
     _cleanup_close_ int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
@@ -54,9 +59,8 @@ uint64_t sysfs_read_number(const char *directory, const char *attribute, uint64_
 
 static bool exists(const char *directory, const char *attribute)
 {
-    char path[PATH_MAX + 32];
-    snprintf(path, sizeof path, "%s/%s", directory, attribute);
-    return !access(path, F_OK);
+    char path[PATH_MAX];
+    return join(path, directory, attribute) && !access(path, F_OK);
 }
 
 /* `directory` is resolved. */
@@ -115,8 +119,7 @@ static bool each(const char *directory,
     while (listing && (entry = readdir(listing))) {
         char path[PATH_MAX];
         struct sysfs_device device;
-        if (entry->d_name[0] == '.' ||
-            (size_t)snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) >= sizeof path)
+        if (entry->d_name[0] == '.' || !join(path, directory, entry->d_name))
             continue;
         if (!exists(path, "dev") || find_at(path, &device) < 0 || device.partition != partitions)
             continue;

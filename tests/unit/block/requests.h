@@ -1,6 +1,7 @@
 /* requests.h - a small loop for tests: submit, wait for the end, look at the result. */
 #pragma once
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
