@@ -240,8 +240,7 @@ struct iscsi_segment {
     struct scsi_lu *lu;    /* DEVICE */
     uint64_t offset_bytes; /* DEVICE */
     size_t length;
-    void *release; /* BUFFER: for iscsi_segment_release(); may be NULL */
-    size_t release_bytes;
+    void *release; /* BUFFER: for iscsi_segment_release() */
 };
 
 #define ISCSI_OUTPUT_BYTES    (256u << 10) /* committed at most by one next_output() */

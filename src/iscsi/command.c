@@ -122,20 +122,46 @@ static void command_unlink(struct iscsi_command *command)
     stop_arriving(command);
 }
 
-/* Last step: the task leaves the task set. */
+void command_settle(struct iscsi_command *command)
+{
+    if (!command->settled)
+        command->connection->session->outstanding--;
+    command->settled = true;
+}
+
+/* Last step: the task leaves the task set. With it may go the nexus, session and connection. */
 void command_finish(struct iscsi_command *command)
 {
     struct iscsi_session *session = command->connection->session;
     struct scsi_task *task = command->task;
     stop_arriving(command);
     command_give_buffer(command);
-    if (command->fetched)
-        credit_give(command->connection, command->fetched, command->fetched_bytes);
+    fetch_buffer_unref(command->connection, command->fetched);
+    command_settle(command);
     DL_DELETE(session->commands, command);
-    session->outstanding--;
-    sequence_update_window(session);
     free(command);
     scsi_task_finish(task);
+}
+
+static struct iscsi_command *find_aborted(struct iscsi_session *session)
+{
+    struct iscsi_command *command;
+    DL_FOREACH (session->commands, command)
+        if (command->task->aborted && command->answer_abort)
+            return command;
+    return NULL;
+}
+
+void command_drop_aborted(struct iscsi_session *session)
+{
+    struct iscsi_command *command;
+    while ((command = find_aborted(session))) {
+        command->answer_abort = false; /* if the disk is at it, it finishes when that has ended */
+        if (command->state != COMMAND_ANSWERING)
+            continue;
+        command_unlink(command);
+        command_finish(command);
+    }
 }
 
 static void command_abort(struct scsi_task *task, bool answer)
@@ -144,27 +170,23 @@ static void command_abort(struct scsi_task *task, bool answer)
     command->answer_abort = answer && command->connection->phase != PHASE_CLOSED;
     if (command->state == COMMAND_EXECUTING || command->state == COMMAND_FETCHING)
         return; /* done or fetched comes */
-    struct iscsi_connection *connection = command->connection;
+    connection_wake(command->connection); /* others may have waited for its credit */
     command_unlink(command);
-    if (command->answer_abort) {
+    if (command->answer_abort)
         command_answer(command);
-        connection_wake(connection);
-    } else {
+    else
         command_finish(command);
-    }
 }
 
 static void command_done(struct scsi_task *task)
 {
     struct iscsi_command *command = task->transport;
-    struct iscsi_connection *connection = command->connection;
+    connection_wake(command->connection);
     command_give_buffer(command);
     if (task->aborted && !command->answer_abort)
         command_finish(command);
     else
         command_answer(command);
-    if (connection->phase != PHASE_CLOSED)
-        connection_wake(connection);
 }
 
 static void command_run(struct iscsi_command *command)
@@ -314,7 +336,8 @@ static int command_gather(struct iscsi_command *command)
         return connection_fail(connection,
                                "unsolicited Data-Out announced in spite of InitialR2T=Yes");
 
-    command->gather_bytes = min_of(command->task->data_out_wanted_bytes, command->expected_bytes);
+    command->gather_bytes = min_of(command->task->data_out_wanted_bytes,
+                                   command->task->data_out_expected_bytes);
     command->immediate_bytes = immediate;
     if (!command->gather_bytes)
         return 0; /* whatever arrives is swallowed */
@@ -372,7 +395,7 @@ static int refuse_command(struct iscsi_connection *connection, enum scsi_status 
         response_new(connection, OP_SCSI_RESPONSE, load_be32(bhs + BHS_ITT), NULL, 0);
     if (!response)
         return connection_fail(connection, "out of memory");
-    response->bhs[1] = BHS_FINAL | DATA_IN_UNDERFLOW;
+    response->bhs[1] = BHS_FINAL | (load_be32(bhs + 20) ? DATA_IN_UNDERFLOW : 0);
     response->bhs[3] = (uint8_t)status;
     store_be32(response->bhs + 44, load_be32(bhs + 20));
     response_send(connection, response);
@@ -447,10 +470,9 @@ int command_complete(struct iscsi_connection *connection)
     if (!command || command->state != COMMAND_GATHERING)
         return 0; /* aborted or refused while its data arrived */
     command->received_bytes = min_of(bhs_data_length(connection->in.header), command->gather_bytes);
-    if (command->received_bytes < command->unsolicited_bytes)
-        return 0; /* unsolicited Data-Out follows */
-    command->unsolicited_bytes = 0;
-    command_go_on(command);
+    if (!command->unsolicited_bytes)
+        command_go_on(command);
+    /* else unsolicited Data-Out follows, until one has F */
     return 0;
 }
 

@@ -238,6 +238,8 @@ void iscsi_connection_close(struct iscsi_connection *connection, const char *rea
     leave_reinstatement(connection);
     management_drop_all(connection);
     drop_answers(connection);
+    if (connection->session)
+        command_drop_aborted(connection->session);
     buffer_done(&connection->text);
     buffer_done(&connection->text_reply);
     if (connection->counted_login)

@@ -59,6 +59,14 @@ enum command_state {
     COMMAND_ANSWERING,      /* in connection->answers */
 };
 
+/* What the engine read for a command. Segments on their way to the socket hold it as well, so that
+ * an abort cannot take it from under them. */
+struct fetch_buffer {
+    uint8_t *data; /* of the credit */
+    size_t bytes;
+    unsigned references;
+};
+
 struct iscsi_command {
     struct iscsi_command *prev, *next;           /* session->commands */
     struct iscsi_command *wait_prev, *wait_next; /* connection->waiting */
@@ -71,6 +79,7 @@ struct iscsi_command {
     uint32_t itt;
     uint32_t expected_bytes; /* Expected Data Transfer Length */
     bool read, write;
+    bool settled;      /* its status is committed: it takes no room in the window any more */
     bool answer_abort; /* TASK ABORTED is to be sent (TAS) */
     uint64_t received_us;
 
@@ -90,8 +99,7 @@ struct iscsi_command {
     uint32_t data_in_bytes; /* what will be sent: min(there is, expected) */
     uint32_t sent_bytes, burst_bytes, data_in_sn;
     bool status_sent;
-    uint8_t *fetched;
-    size_t fetched_bytes;
+    struct fetch_buffer *fetched;
     uint32_t fetched_from, fetched_end;
 };
 
@@ -234,6 +242,11 @@ int data_out_complete(struct iscsi_connection *connection);
 /* Serves those who wait for credit; to be called when some may have come back. */
 void command_serve_waiting(struct iscsi_connection *connection);
 void command_finish(struct iscsi_command *command);
+/* To be called before its status is stamped: the window opens by one. */
+void command_settle(struct iscsi_command *command);
+/* Of a connection that is being closed: those that task management has aborted hear nothing of the
+ * nexus's end. */
+void command_drop_aborted(struct iscsi_session *session);
 void *credit_take(struct iscsi_connection *connection, size_t bytes);
 void credit_give(struct iscsi_connection *connection, void *buffer, size_t bytes);
 void command_wait_for_credit(struct iscsi_command *command);
@@ -241,6 +254,7 @@ void command_wait_for_credit(struct iscsi_command *command);
 /* data_in.c */
 void command_answer(struct iscsi_command *command);
 bool command_take_fetch_buffer(struct iscsi_command *command);
+void fetch_buffer_unref(struct iscsi_connection *connection, struct fetch_buffer *buffer);
 void command_start_fetch(struct iscsi_command *command);
 void command_fetched(struct scsi_task *task);
 

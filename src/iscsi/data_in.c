@@ -2,6 +2,7 @@
  * data_in.c - answering a command: Data-In and SCSI Response, RFC 7143 §11.4 and §11.7. Copy,
  * device range or engine is decided only when the answer is pulled.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 
@@ -83,6 +84,7 @@ static enum emit_verdict emit_scsi_response(struct iscsi_connection *connection,
     if (!bhs)
         return EMIT_FULL;
     struct residual residual = command_residual(command);
+    command_settle(command);
     memset(bhs, 0, BHS_BYTES);
     bhs[0] = OP_SCSI_RESPONSE;
     bhs[1] = (uint8_t)(BHS_FINAL | residual.flags);
@@ -108,19 +110,35 @@ static enum emit_verdict emit_scsi_response(struct iscsi_connection *connection,
 bool command_take_fetch_buffer(struct iscsi_command *command)
 {
     size_t length = min_of(command->data_in_bytes - command->sent_bytes, FETCH_BYTES);
-    command->fetched = credit_take(command->connection, length);
-    if (!command->fetched)
+    struct fetch_buffer *buffer = calloc(1, sizeof *buffer);
+    if (!buffer)
         return false;
-    command->fetched_bytes = length;
+    buffer->data = credit_take(command->connection, length);
+    if (!buffer->data) {
+        free(buffer);
+        return false;
+    }
+    buffer->bytes = length;
+    buffer->references = 1;
+    command->fetched = buffer;
     command->fetched_from = command->sent_bytes;
     command->fetched_end = command->sent_bytes + (uint32_t)length;
     return true;
 }
 
+void fetch_buffer_unref(struct iscsi_connection *connection, struct fetch_buffer *buffer)
+{
+    if (!buffer || --buffer->references)
+        return;
+    credit_give(connection, buffer->data, buffer->bytes);
+    free(buffer);
+}
+
 void command_start_fetch(struct iscsi_command *command)
 {
     command->state = COMMAND_FETCHING;
-    scsi_task_fetch(command->task, command->fetched, command->fetched_from, command->fetched_bytes);
+    scsi_task_fetch(command->task, command->fetched->data, command->fetched_from,
+                    command->fetched->bytes);
 }
 
 /* The answer turned out to be cold: the engine reads its next stretch, and it queues again then. */
@@ -138,14 +156,13 @@ void command_fetched(struct scsi_task *task)
 {
     struct iscsi_command *command = task->transport;
     struct iscsi_connection *connection = command->connection;
+    connection_wake(connection);
     if (task->fetch_result < 0 || task->aborted)
-        credit_give(connection, take_pointer(command->fetched), command->fetched_bytes);
+        fetch_buffer_unref(connection, take_pointer(command->fetched));
     if (task->aborted && !command->answer_abort)
         command_finish(command);
     else
         command_answer(command);
-    if (connection->phase != PHASE_CLOSED)
-        connection_wake(connection);
 }
 
 /* ── Data-In ─────────────────────────────────────────────────────────────────────────────────────
@@ -185,6 +202,8 @@ static void build_data_in(struct iscsi_command *command, uint8_t *bhs, uint32_t 
     store_be24(bhs + BHS_DATA_LENGTH, chunk);
     store_be32(bhs + BHS_ITT, command->itt);
     store_be32(bhs + BHS_TTT, RESERVED_TAG);
+    if (status)
+        command_settle(command);
     response_stamp(command->connection, bhs, status);
     store_be32(bhs + 36, command->data_in_sn++);
     store_be32(bhs + 40, command->sent_bytes);
@@ -210,18 +229,19 @@ static enum emit_verdict emit_copied(struct iscsi_command *command, const uint8_
     return EMIT_DONE;
 }
 
-/* From a buffer that the engine filled; the last PDU out of it takes the buffer along. */
+/* From a buffer that the engine filled. */
 static enum emit_verdict emit_fetched(struct iscsi_command *command, uint32_t chunk,
                                       struct iscsi_output *output)
 {
     struct iscsi_connection *connection = command->connection;
-    const uint8_t *from = command->fetched + (command->sent_bytes - command->fetched_from);
+    struct fetch_buffer *buffer = command->fetched;
+    const uint8_t *from = buffer->data + (command->sent_bytes - command->fetched_from);
     bool last = command->sent_bytes + chunk == command->fetched_end;
     if (chunk <= COPY_FETCHED_BYTES) {
         if (emit_copied(command, from, chunk, output) == EMIT_FULL)
             return EMIT_FULL;
         if (last)
-            credit_give(connection, take_pointer(command->fetched), command->fetched_bytes);
+            fetch_buffer_unref(connection, take_pointer(command->fetched));
         return EMIT_DONE;
     }
     if (!output_has_room(output, chunk))
@@ -230,12 +250,14 @@ static enum emit_verdict emit_fetched(struct iscsi_command *command, uint32_t ch
         .kind = ISCSI_SEGMENT_BUFFER,
         .base = from,
         .length = chunk,
-        .release = last ? take_pointer(command->fetched) : NULL,
-        .release_bytes = command->fetched_bytes,
+        .release = buffer,
     };
+    buffer->references++;
     uint8_t *bhs = output->slab + output->slab_used;
     build_data_in(command, bhs, chunk);
     output_commit_header(connection, output, bhs, &payload);
+    if (last)
+        fetch_buffer_unref(connection, take_pointer(command->fetched));
     return EMIT_DONE;
 }
 

@@ -94,6 +94,23 @@ void output_commit_header(struct iscsi_connection *connection, struct iscsi_outp
         add_slab(output, trailer);
 }
 
+/* False: there is no room for all. */
+static bool emit_answers(struct iscsi_connection *connection, struct iscsi_output *output)
+{
+    while (connection->answers) {
+        struct iscsi_answer *answer = connection->answers;
+        if (answer->emit(connection, answer, output) == EMIT_FULL)
+            return false;
+    }
+    return true;
+}
+
+/* A command waits for credit, and none is out that could come back. */
+static bool nobody_will_wake(const struct iscsi_connection *connection)
+{
+    return connection->waiting && !connection->credit_used;
+}
+
 bool iscsi_connection_next_output(struct iscsi_connection *connection, struct iscsi_output *output,
                                   uint64_t now_us)
 {
@@ -102,18 +119,15 @@ bool iscsi_connection_next_output(struct iscsi_connection *connection, struct is
     output->segment_count = 0;
     output->bytes = 0;
     connection->in_call = true;
-    command_serve_waiting(connection);
-    while (connection->answers) {
-        struct iscsi_answer *answer = connection->answers;
-        if (answer->emit(connection, answer, output) == EMIT_FULL)
-            break;
-    }
+    do
+        command_serve_waiting(connection);
+    while (emit_answers(connection, output) && nobody_will_wake(connection));
     connection->in_call = false;
     return output->bytes > 0;
 }
 
 void iscsi_segment_release(struct iscsi_connection *connection, const struct iscsi_segment *segment)
 {
-    if (segment->kind == ISCSI_SEGMENT_BUFFER && segment->release)
-        credit_give(connection, segment->release, segment->release_bytes);
+    if (segment->kind == ISCSI_SEGMENT_BUFFER)
+        fetch_buffer_unref(connection, segment->release);
 }

@@ -11,9 +11,10 @@ void response_stamp(struct iscsi_connection *connection, uint8_t *bhs, bool adva
     store_be32(bhs + BHS_STAT_SN, connection->stat_sn);
     if (advances_stat_sn)
         connection->stat_sn++;
-    const struct iscsi_session *session = connection->session;
+    struct iscsi_session *session = connection->session;
     if (!session || bhs_opcode(bhs) == OP_LOGIN_RESPONSE)
         return; /* login answers carry what their builder put there */
+    sequence_update_window(session);
     store_be32(bhs + BHS_EXP_CMD_SN, session->exp_cmd_sn);
     store_be32(bhs + BHS_MAX_CMD_SN, session->max_cmd_sn);
 }
