@@ -144,8 +144,8 @@ struct config_lun {
     bool sanitize;
     bool write_cache; /* WCE at start */
     char *vendor;     /* at most 8 printable characters */
-    char *product;    /* 16; NULL: the device's */
-    char *revision;   /* 4; NULL: our version */
+    char *product;    /* 16 */
+    char *revision;   /* 4 */
     char *serial;     /* NULL: derived from the disk */
     struct config_designator naa;
     struct config_designator eui;

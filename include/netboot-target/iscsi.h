@@ -163,6 +163,8 @@ struct iscsi_node_options {
 struct iscsi_node *iscsi_node_new(const struct iscsi_node_options *options);
 void iscsi_node_free(struct iscsi_node *node); /* no connection left */
 void iscsi_node_set_limits(struct iscsi_node *node, const struct iscsi_limits *limits);
+/* For logins from now on. The credentials stay the caller's and must last. */
+void iscsi_node_set_discovery_auth(struct iscsi_node *node, const struct iscsi_auth *auth);
 int iscsi_node_add_target(struct iscsi_node *node, struct iscsi_target *target); /* -EEXIST */
 /* While targets are still to come (their disks are not open yet) an unknown name is answered 03/01,
  * retry, instead of 02/03, at which initiators give up. */

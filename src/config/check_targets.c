@@ -4,8 +4,6 @@
 #include "internal.h"
 #include <netboot-target/util/escape.h>
 
-#define LUN_LIMIT 16384 /* flat space addressing has 14 bits (SAM-5 §4.7.7.2) */
-
 static void check_lun(struct reader *reader, const struct config_target *target,
                       const struct config_lun *lun)
 {
@@ -19,9 +17,9 @@ static void check_lun(struct reader *reader, const struct config_target *target,
         reader_report(reader, false, lun, "device",
                       "target %s: the LUN has no disk: add device = \"/dev/disk/by-id/…\"",
                       escaped(target->name));
-    if (lun->number >= LUN_LIMIT)
+    if (lun->number > LUN_MAXIMUM)
         reader_report(reader, false, lun, "lun", "target %s: LUN %u is beyond %u",
-                      escaped(target->name), lun->number, LUN_LIMIT - 1);
+                      escaped(target->name), lun->number, (unsigned)LUN_MAXIMUM);
 }
 
 static void check_luns(struct reader *reader, const struct config_target *target)

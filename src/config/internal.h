@@ -6,6 +6,9 @@
 #include <netboot-target/config.h>
 #include <netboot-target/util/error.h>
 
+#define LUN_MAXIMUM 255 /* peripheral device addressing (SAM-5 §4.7), which every initiator knows \
+                         */
+
 /* ---------------------------------------------------------------- the schema (schema.c) */
 
 /* Which libconfig values a type is written as. */

@@ -53,6 +53,11 @@ void iscsi_node_set_limits(struct iscsi_node *node, const struct iscsi_limits *l
     node->limits = *limits;
 }
 
+void iscsi_node_set_discovery_auth(struct iscsi_node *node, const struct iscsi_auth *auth)
+{
+    node->discovery_auth = *auth;
+}
+
 int iscsi_node_add_target(struct iscsi_node *node, struct iscsi_target *target)
 {
     if (iscsi_node_find_target(node, target->name))

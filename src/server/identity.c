@@ -20,9 +20,9 @@
 #define IDENTITY_HEX   (2 * IDENTITY_BYTES + 1)
 #define NAA_LOCAL      0x3 /* SPC-5 §7.7.6.6.4: locally assigned */
 
-static void to_hex(char hex[IDENTITY_HEX], const uint8_t bytes[IDENTITY_BYTES])
+static void to_hex(char *hex, const uint8_t *bytes, size_t length)
 {
-    for (unsigned i = 0; i < IDENTITY_BYTES; i++)
+    for (size_t i = 0; i < length; i++)
         snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
 }
 
@@ -71,7 +71,7 @@ static void keep(const struct served_lun *lun)
     char name[128];
     char hex[IDENTITY_HEX];
     record_name(lun, name, sizeof name);
-    to_hex(hex, lun->identity);
+    to_hex(hex, lun->identity, IDENTITY_BYTES);
     char record[4400];
     int length = snprintf(record, sizeof record, "%s %s\n", hex, specification(lun));
     struct store *store = state_store(lun->target->server->state);
@@ -92,9 +92,16 @@ static const struct served_lun *find_twin(const struct served_lun *lun)
     return NULL;
 }
 
+/* A copy of another disk that the configuration gives names of its own. */
+static bool is_told_apart(const struct served_lun *lun)
+{
+    return lun->config->serial && lun->config->naa.length;
+}
+
 int identity_resolve(struct served_lun *lun, struct error *error)
 {
-    if (!load_kept(lun)) {
+    bool kept = load_kept(lun);
+    if (!kept) {
         if (lun->derived.source != BLOCK_IDENTITY_NONE) {
             memcpy(lun->identity, lun->derived.bytes, IDENTITY_BYTES);
             snprintf(lun->identity_text, sizeof lun->identity_text, "%s", lun->derived.description);
@@ -103,34 +110,30 @@ int identity_resolve(struct served_lun *lun, struct error *error)
             snprintf(lun->identity_text, sizeof lun->identity_text,
                      "generated, since nothing on the disk names it");
         }
-        keep(lun);
     }
     const struct served_lun *twin = find_twin(lun);
-    bool distinguished = lun->config->serial && lun->config->naa.length;
-    if (!twin || distinguished)
+    if (!twin || is_told_apart(lun)) {
+        if (!kept)
+            keep(lun);
         return 0;
+    }
     return error_set(
         error, -EEXIST,
-        "%s has the same identity as %s (LUN %u of target %s), as if one were a copy of the "
-        "other: give one of them a new disk GUID (sgdisk -G), or set serial and naa of this "
-        "LUN in the configuration",
+        "%s has the same identity as %s (LUN %u of target %s), as if it were a copy: give it a new "
+        "disk GUID (sgdisk -G), or set serial and naa of this LUN (and iqn of its target) in the "
+        "configuration",
         specification(lun), specification(twin), twin->number, twin->target->config->name);
-}
-
-static void copy_text(char *to, size_t size, const char *configured, const char *otherwise)
-{
-    snprintf(to, size, "%s", configured ? configured : otherwise);
 }
 
 void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options *options)
 {
     const struct config_lun *config = lun->config;
     char hex[IDENTITY_HEX];
-    to_hex(hex, lun->identity);
-    copy_text(options->vendor, sizeof options->vendor, config->vendor, "NETBOOT");
-    copy_text(options->product, sizeof options->product, config->product, "netboot-target");
-    copy_text(options->revision, sizeof options->revision, config->revision, "1");
-    copy_text(options->serial, sizeof options->serial, config->serial, hex);
+    to_hex(hex, lun->identity, IDENTITY_BYTES);
+    snprintf(options->vendor, sizeof options->vendor, "%s", config->vendor);
+    snprintf(options->product, sizeof options->product, "%s", config->product);
+    snprintf(options->revision, sizeof options->revision, "%s", config->revision);
+    snprintf(options->serial, sizeof options->serial, "%s", config->serial ? config->serial : hex);
     if (config->naa.length) {
         memcpy(options->naa, config->naa.bytes, config->naa.length);
         options->naa_bytes = config->naa.length;
@@ -143,6 +146,8 @@ void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options 
         memcpy(options->eui, config->eui.bytes, config->eui.length);
         options->eui_bytes = config->eui.length;
     }
+    if (is_told_apart(lun))
+        to_hex(hex, config->naa.bytes, config->naa.length);
     snprintf(options->store_name, sizeof options->store_name, "reservations-%s", hex);
 }
 
@@ -154,6 +159,6 @@ void identity_make_iqn(const struct served_target *target, char iqn[ISCSI_NAME_B
         return;
     }
     char hex[IDENTITY_HEX];
-    to_hex(hex, target->luns[0].identity);
+    to_hex(hex, target->luns[0].identity, IDENTITY_BYTES);
     snprintf(iqn, ISCSI_NAME_BYTES, "%s:%s", target->owner->iqn_authority, hex);
 }

@@ -49,17 +49,22 @@ struct served_lun {
     struct open_attempt *attempt; /* a worker is at it */
 };
 
+/* What CHAP proves with: configured or generated. */
+struct chap_secrets {
+    struct iscsi_credentials initiator, target;
+    char path[512]; /* where generated ones lie, or "" */
+};
+
 struct served_target {
     struct served_target *prev, *next;
     struct server *server;
     struct config *owner; /* the reference that keeps `config` alive */
     const struct config_target *config;
     char iqn[ISCSI_NAME_BYTES];
-    struct iscsi_credentials initiator_credentials; /* configured or generated */
-    struct iscsi_credentials target_credentials;
-    char secrets_path[512];   /* where generated secrets lie, or "" */
+    struct chap_secrets secrets;
     struct scsi_target *scsi; /* once every LUN is open */
     struct iscsi_target *iscsi;
+    struct error problem; /* why there is none although every LUN is open */
     unsigned lun_count;
     struct served_lun *luns;
     bool removing;
@@ -86,6 +91,8 @@ struct server {
     struct iscsi_node *node;
     struct served_target *targets;
     struct job_queue *opening; /* devices being found and claimed */
+    unsigned opening_count;    /* tries under way, also for targets that are gone */
+    struct chap_secrets discovery_secrets;
     struct iscsi_server *iscsi;
     struct http_server *http;
     bool draining;
@@ -93,6 +100,7 @@ struct server {
     bool closing; /* no connection is left: disks are flushed */
     uint64_t drain_started_us;
     bool serving; /* POST /serving off: no offers, no new logins */
+    bool stuck;   /* a disk does not answer: nothing of it can be freed */
     int exit_code;
 
     ev_io io_watchers[2];
@@ -150,6 +158,8 @@ void identity_make_iqn(const struct served_target *target, char iqn[ISCSI_NAME_B
 struct state *state_new(const char *directory, struct block_io *io);
 void state_free(struct state *state);
 struct store *state_store(struct state *state);
+/* True while records are on their way to the disk. */
+bool state_is_busy(const struct state *state);
 /* A record's content with a NUL behind it, to be freed; NULL: there is none. Only at start and when
  * a target is opened. */
 char *state_load(struct state *state, const char *name, size_t *ret_length);

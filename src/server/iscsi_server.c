@@ -103,18 +103,25 @@ static void close_portal(struct iscsi_server *iscsi, struct portal *portal)
     free(portal);
 }
 
-/* Every literal address must work; of the two wildcards one is enough. */
+/* Every literal address must work, but one that does not keeps none of the others closed; of the
+ * two wildcards one is enough. */
 static int open_portals(struct iscsi_server *iscsi, const struct config *config,
                         struct error *error)
 {
+    int first_result = 0;
     for (unsigned i = 0; i < config->portals.count; i++) {
         const struct config_endpoint *endpoint = &config->portals.items[i];
         if (find_portal(iscsi, endpoint))
             continue;
-        int result = open_portal(iscsi, endpoint, error);
-        if (result && !(endpoint->wildcard && result == -EAFNOSUPPORT))
-            return result;
+        struct error problem;
+        int result = open_portal(iscsi, endpoint, &problem);
+        if (!result || (endpoint->wildcard && result == -EAFNOSUPPORT) || first_result)
+            continue;
+        first_result = result;
+        *error = problem;
     }
+    if (first_result)
+        return first_result;
     if (!iscsi->portals)
         return error_set(error, -EADDRNOTAVAIL, "no portal could be opened");
     return 0;

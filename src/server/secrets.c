@@ -32,11 +32,6 @@ static void copy_secret(char to[ISCSI_SECRET_BYTES], const struct secret *from)
     snprintf(to, ISCSI_SECRET_BYTES, "%.*s", (int)from->length, from->text);
 }
 
-static void record_name(const struct served_target *target, char *to, size_t size)
-{
-    snprintf(to, size, "secrets-%s", target->config->name);
-}
-
 /* Two lines, "initiator NAME SECRET" and "target NAME SECRET". */
 static void load_line(const char *record, const char *kind, char secret[ISCSI_SECRET_BYTES])
 {
@@ -45,79 +40,74 @@ static void load_line(const char *record, const char *kind, char secret[ISCSI_SE
         (void)sscanf(line, "%*s %*s %255s", secret); /* stays empty when it is not there */
 }
 
-static void load_kept(struct served_target *target)
+static void load_kept(struct chap_secrets *secrets, struct state *state, const char *name)
 {
-    char name[96];
-    record_name(target, name, sizeof name);
     size_t length;
-    char *record = state_load(target->server->state, name, &length);
+    char *record = state_load(state, name, &length);
     if (!record)
         return;
-    if (!target->initiator_credentials.secret[0])
-        load_line(record, "initiator", target->initiator_credentials.secret);
-    if (!target->target_credentials.secret[0])
-        load_line(record, "\ntarget", target->target_credentials.secret);
+    if (!secrets->initiator.secret[0])
+        load_line(record, "initiator", secrets->initiator.secret);
+    if (!secrets->target.secret[0])
+        load_line(record, "\ntarget", secrets->target.secret);
     explicit_bzero(record, length);
     free(record);
 }
 
-static int keep(struct served_target *target, struct error *error)
+static int keep(struct chap_secrets *secrets, struct state *state, const char *name,
+                struct error *error)
 {
-    char name[96];
     char record[2 * (ISCSI_NAME_BYTES + ISCSI_SECRET_BYTES) + 32];
-    record_name(target, name, sizeof name);
-    int length = snprintf(record, sizeof record, "initiator %s %s\ntarget %s %s\n",
-                          target->initiator_credentials.name, target->initiator_credentials.secret,
-                          target->target_credentials.name, target->target_credentials.secret);
-    int result = state_save(target->server->state, name, record, (size_t)length);
+    int length =
+        snprintf(record, sizeof record, "initiator %s %s\ntarget %s %s\n", secrets->initiator.name,
+                 secrets->initiator.secret, secrets->target.name, secrets->target.secret);
+    int result = state_save(state, name, record, (size_t)length);
     explicit_bzero(record, sizeof record);
     if (result && result != -EROFS)
         return error_set(error, result, "its generated secrets cannot be kept: %s",
                          strerror(-result));
-    state_path(target->server->state, name, target->secrets_path, sizeof target->secrets_path);
+    state_path(state, name, secrets->path, sizeof secrets->path);
     return 0;
 }
 
-int secrets_prepare(struct served_target *target, struct error *error)
+int secrets_prepare(struct chap_secrets *secrets, struct state *state, const char *record,
+                    const struct config_auth *auth, struct error *error)
 {
-    const struct config_auth *auth = &target->config->auth;
+    *secrets = (struct chap_secrets){0};
     if (auth->mode == CONFIG_AUTH_NONE)
         return 0;
-    struct iscsi_credentials *initiator = &target->initiator_credentials;
-    struct iscsi_credentials *ours = &target->target_credentials;
-    snprintf(initiator->name, sizeof initiator->name, "%s", auth->user);
-    snprintf(ours->name, sizeof ours->name, "%s", auth->target_user);
-    copy_secret(initiator->secret, &auth->secret);
-    copy_secret(ours->secret, &auth->target_secret);
+    snprintf(secrets->initiator.name, sizeof secrets->initiator.name, "%s", auth->user);
+    snprintf(secrets->target.name, sizeof secrets->target.name, "%s", auth->target_user);
+    copy_secret(secrets->initiator.secret, &auth->secret);
+    copy_secret(secrets->target.secret, &auth->target_secret);
     bool mutual = auth->mode == CONFIG_AUTH_MUTUAL;
-    if (initiator->secret[0] && (ours->secret[0] || !mutual))
+    if (secrets->initiator.secret[0] && (secrets->target.secret[0] || !mutual))
         return 0;
-    load_kept(target);
-    if (!initiator->secret[0])
-        generate(initiator->secret);
-    if (!ours->secret[0])
-        generate(ours->secret);
-    return keep(target, error);
+    load_kept(secrets, state, record);
+    if (!secrets->initiator.secret[0])
+        generate(secrets->initiator.secret);
+    if (!secrets->target.secret[0])
+        generate(secrets->target.secret);
+    return keep(secrets, state, record, error);
 }
 
-void secrets_fill_auth(const struct served_target *target, struct iscsi_auth *auth)
+void secrets_fill_auth(const struct chap_secrets *secrets, const struct config_auth *auth,
+                       struct iscsi_auth *ret_auth)
 {
     static const enum iscsi_auth_mode modes[] = {[CONFIG_AUTH_NONE] = ISCSI_AUTH_NONE,
                                                  [CONFIG_AUTH_CHAP] = ISCSI_AUTH_CHAP,
                                                  [CONFIG_AUTH_MUTUAL] = ISCSI_AUTH_MUTUAL};
-    const struct config_auth *config = &target->config->auth;
-    *auth = (struct iscsi_auth){.mode = modes[config->mode]};
-    if (auth->mode == ISCSI_AUTH_NONE)
+    *ret_auth = (struct iscsi_auth){.mode = modes[auth->mode]};
+    if (ret_auth->mode == ISCSI_AUTH_NONE)
         return;
-    auth->initiators = &target->initiator_credentials;
-    auth->initiator_count = 1;
-    auth->target = target->target_credentials;
-    for (unsigned i = 0; i < config->algorithms.count; i++)
-        auth->algorithms |= 1u << config->algorithms.items[i];
+    ret_auth->initiators = &secrets->initiator;
+    ret_auth->initiator_count = 1;
+    ret_auth->target = secrets->target;
+    for (unsigned i = 0; i < auth->algorithms.count; i++)
+        ret_auth->algorithms |= 1u << auth->algorithms.items[i];
 }
 
-void secrets_wipe(struct served_target *target)
+void secrets_wipe(struct chap_secrets *secrets)
 {
-    explicit_bzero(&target->initiator_credentials, sizeof target->initiator_credentials);
-    explicit_bzero(&target->target_credentials, sizeof target->target_credentials);
+    explicit_bzero(secrets, sizeof *secrets);
 }

@@ -1,9 +1,11 @@
-/* secrets.h - CHAP names and secrets of a target: configured, or generated once and kept. */
+/* secrets.h - CHAP names and secrets: configured, or generated once and kept. */
 #pragma once
 #include "internal.h"
 
-/* Fills the target's credentials; generates and keeps what the configuration leaves open. */
-int secrets_prepare(struct served_target *target, struct error *error);
-/* Points `auth` at them; valid as long as the target. */
-void secrets_fill_auth(const struct served_target *target, struct iscsi_auth *auth);
-void secrets_wipe(struct served_target *target);
+/* Fills `secrets`; generates what the configuration leaves open and keeps it as `record`. */
+int secrets_prepare(struct chap_secrets *secrets, struct state *state, const char *record,
+                    const struct config_auth *auth, struct error *error);
+/* Points `ret_auth` at them; valid as long as they are. */
+void secrets_fill_auth(const struct chap_secrets *secrets, const struct config_auth *auth,
+                       struct iscsi_auth *ret_auth);
+void secrets_wipe(struct chap_secrets *secrets);

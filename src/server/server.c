@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "secrets.h"
 
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/log.h>
@@ -66,8 +67,24 @@ static struct iscsi_limits iscsi_limits_of(const struct config *config)
     result.login_deadline_ms = limits->login_deadline_ms;
     result.text_bytes = limits->text_bytes;
     result.sessions_per_initiator = limits->sessions_per_initiator;
+    result.command_window = limits->queue_depth;
+    /* isboot goes on beyond the window */
+    result.commands_per_session = 2 * limits->queue_depth;
     result.credit_bytes = limits->memory_per_connection_bytes;
     result.send_stall_ms = limits->send_stall_ms;
+    return result;
+}
+
+static int set_discovery_auth(struct server *server, const struct config *config,
+                              struct error *error)
+{
+    struct iscsi_auth auth;
+    int result = secrets_prepare(&server->discovery_secrets, server->state, "discovery-secrets",
+                                 &config->discovery_auth, error);
+    secrets_fill_auth(&server->discovery_secrets, &config->discovery_auth, &auth);
+    iscsi_node_set_discovery_auth(server->node, &auth);
+    if (server->discovery_secrets.path[0])
+        log_notice("CHAP names and secrets of discovery: %s", server->discovery_secrets.path);
     return result;
 }
 
@@ -120,7 +137,7 @@ static void on_drain(struct ev_loop *loop, ev_timer *watcher, int events)
             return;
         log_error("%u connections still have disk requests in flight, ending without them",
                   iscsi_node_connection_count(server->node));
-        server->exit_code = 1;
+        server->stuck = true;
         ev_break(loop, EVBREAK_ALL);
         return;
     }
@@ -128,13 +145,13 @@ static void on_drain(struct ev_loop *loop, ev_timer *watcher, int events)
         server->closing = true;
         targets_flush_and_close(server);
     }
-    if (!server->targets || waited_ms >= server->config->limits.drain_ms) {
-        if (server->targets) {
-            log_error("a disk did not finish its last flush in time");
-            server->exit_code = 1;
-        }
-        ev_break(loop, EVBREAK_ALL);
-    }
+    bool done = !server->targets && !server->opening_count && !state_is_busy(server->state);
+    if (!done && waited_ms < server->config->limits.drain_ms)
+        return;
+    if (!done)
+        log_error("a disk did not answer in time, ending without its last flush");
+    server->stuck = !done;
+    ev_break(loop, EVBREAK_ALL);
 }
 
 static void begin_shutdown(struct server *server)
@@ -160,6 +177,14 @@ static void on_end_signal(struct ev_loop *loop, ev_signal *watcher, int events)
 /* ── reload ──────────────────────────────────────────────────────────────────────────────────────
  */
 
+static void tell_what_needs_a_restart(const struct server *server, const struct config *config)
+{
+    static const char *const keys[] = {"state-directory", "io", "iqn-authority"};
+    for (unsigned i = 0; i < ARRAY_SIZE(keys); i++)
+        if (!config_same(server->config, config, keys[i]))
+            log_warning("%s has changed, which takes effect at the next start", keys[i]);
+}
+
 static void reload(struct server *server)
 {
     if (!server->options->config_path || server->draining) {
@@ -171,6 +196,10 @@ static void reload(struct server *server)
         log_error("reload refused: the running configuration stays");
         return;
     }
+    tell_what_needs_a_restart(server, config);
+    struct error error;
+    if (set_discovery_auth(server, config, &error))
+        log_error("discovery: %s", error.text);
     targets_reload(server, config);
     iscsi_server_reload(server, config);
     http_server_reload(server, config);
@@ -314,7 +343,9 @@ static int start_node(struct server *server, struct error *error)
         .random = &system_random,
     };
     server->node = iscsi_node_new(&options);
-    return server->node ? 0 : error_set(error, -ENOMEM, "out of memory");
+    if (!server->node)
+        return error_set(error, -ENOMEM, "out of memory");
+    return set_discovery_auth(server, server->config, error);
 }
 
 static void watch_signal(struct server *server, ev_signal *watcher, int number,
@@ -382,6 +413,7 @@ static void finish(struct server *server)
     state_free(server->state);
     block_io_free(server->io);
     pool_free(server->pool);
+    secrets_wipe(&server->discovery_secrets);
     config_unref(server->config);
     ev_loop_destroy(server->loop);
 }
@@ -402,8 +434,8 @@ int server_run(const struct server_options *options)
     }
     sd_notify(0, "READY=1");
     ev_run(server.loop, 0);
-    if (!server.exit_code)
+    if (!server.stuck)
         finish(&server);
     log_notice("ended");
-    return server.exit_code;
+    return server.stuck ? 1 : server.exit_code;
 }

@@ -24,6 +24,7 @@ struct state {
     char directory[400];
     int descriptor; /* -1: records last as long as the process */
     struct job_queue *queue;
+    unsigned puts; /* under way */
 };
 
 struct put {
@@ -79,6 +80,7 @@ static void put_done(struct job *job)
     if (put->result)
         log_error("cannot keep %s/%s: %s", put->state->directory, put->name,
                   strerror(-put->result));
+    put->state->puts--;
     if (put->done)
         put->done(put->context, put->result);
     free(put);
@@ -104,6 +106,7 @@ static void state_put(struct store *store, const char *name, const void *data, s
     put->length = length;
     snprintf(put->name, sizeof put->name, "%s", name);
     memcpy(put->data, data, length);
+    state->puts++;
     job_queue_submit(state->queue, &put->job);
 }
 
@@ -146,6 +149,11 @@ void state_free(struct state *state)
 struct store *state_store(struct state *state)
 {
     return &state->store;
+}
+
+bool state_is_busy(const struct state *state)
+{
+    return state->puts > 0;
 }
 
 char *state_load(struct state *state, const char *name, size_t *ret_length)

@@ -104,7 +104,7 @@ static void gather_target(const struct served_target *target, struct status_targ
         .name = target->config->name,
         .iqn = target->iqn,
         .auth = modes[target->config->auth.mode],
-        .secrets_path = target->secrets_path,
+        .secrets_path = target->secrets.path,
         .owner = target->iscsi ? text_or_empty(iscsi_target_owner(target->iscsi)) : "",
         .ready = target->iscsi && target->server->serving && !target->server->draining,
         .shared = target->config->shared,

@@ -23,6 +23,7 @@
 struct open_attempt {
     struct job job;
     struct served_lun *lun; /* NULL: the target was removed meanwhile */
+    struct server *server;
     struct block_io *io;
     char specification[4096];
     bool whole_disk;
@@ -126,6 +127,7 @@ static void attempt_done(struct job *job)
 {
     struct open_attempt *attempt = container_of(job, struct open_attempt, job);
     struct served_lun *lun = attempt->lun;
+    attempt->server->opening_count--;
     if (lun) {
         lun->attempt = NULL;
         if (attempt->result)
@@ -152,6 +154,7 @@ static void lun_try(struct served_lun *lun)
     attempt->job.run = attempt_run;
     attempt->job.done = attempt_done;
     attempt->lun = lun;
+    attempt->server = server;
     attempt->io = server->io;
     attempt->whole_disk = config->disk_with != NULL;
     snprintf(attempt->specification, sizeof attempt->specification, "%s",
@@ -163,6 +166,7 @@ static void lun_try(struct served_lun *lun)
     lun->attempt = attempt;
     if (!lun->first_try_us)
         lun->first_try_us = server_now_us(server);
+    server->opening_count++;
     job_queue_submit(server->opening, &attempt->job);
 }
 
@@ -217,7 +221,7 @@ static struct iscsi_target *make_iscsi_target(struct served_target *target, stru
         .data_digest = digest_policy(config->digests),
         .initial_r2t = true,
     };
-    secrets_fill_auth(target, &options.auth);
+    secrets_fill_auth(&target->secrets, &config->auth, &options.auth);
     return iscsi_target_new(&options, target->scsi, error);
 }
 
@@ -264,8 +268,8 @@ static void announce(const struct served_target *target)
                                                                  : lun->device->write_mode,
                    lun->identity_text);
     }
-    if (target->secrets_path[0])
-        log_notice("  CHAP names and secrets: %s", target->secrets_path);
+    if (target->secrets.path[0])
+        log_notice("  CHAP names and secrets: %s", target->secrets.path);
 }
 
 static int assemble(struct served_target *target, struct error *error)
@@ -280,7 +284,10 @@ static int assemble(struct served_target *target, struct error *error)
             return error_set(error, result, "LUN %u cannot be added: %s", target->luns[i].number,
                              strerror(-result));
     }
-    int result = secrets_prepare(target, error);
+    char record[96];
+    snprintf(record, sizeof record, "secrets-%s", target->config->name);
+    int result = secrets_prepare(&target->secrets, target->server->state, record,
+                                 &target->config->auth, error);
     if (result)
         return result;
     target->iscsi = make_iscsi_target(target, error);
@@ -298,7 +305,9 @@ static void target_assemble(struct served_target *target)
             return;
     struct error error;
     if (assemble(target, &error)) {
-        log_error("target %s is not served: %s", target->config->name, error.text);
+        if (strcmp(target->problem.text, error.text) != 0)
+            log_error("target %s is not served: %s", target->config->name, error.text);
+        target->problem = error;
         iscsi_target_free(take_pointer(target->iscsi));
         scsi_target_free(take_pointer(target->scsi));
         return;
@@ -348,7 +357,7 @@ static void target_free(struct served_target *target)
 {
     struct server *server = target->server;
     DL_DELETE(server->targets, target);
-    secrets_wipe(target);
+    secrets_wipe(&target->secrets);
     config_unref(target->owner);
     free(target->luns);
     free(target);
@@ -516,6 +525,10 @@ bool targets_tick(struct server *server)
             waiting = true;
             if (!lun->attempt)
                 lun_try(lun);
+        }
+        if (!target->iscsi) {
+            waiting = true;
+            target_assemble(target);
         }
     }
     return waiting;

@@ -23,9 +23,9 @@ static void luns(void **state)
                  "{ device = \"/b\" },\n"
                  "{ device = \"/c\", lun = 2 } ) })",
                  "test.conf:3: the LUN number is given twice, first in the group of line 2;");
-    expect_error("targets = ({ first-lun = 16383; luns = ( { device = \"/a\" },\n"
+    expect_error("targets = ({ first-lun = 255; luns = ( { device = \"/a\" },\n"
                  "{ device = \"/b\" } ) })",
-                 "test.conf:2: target target-1: LUN 16384 is beyond 16383");
+                 "test.conf:2: target target-1: LUN 256 is beyond 255");
     expect_error("targets = ({ luns = ( { device = \"/a\";\n disk-with = \"UUID=1\" } ) })",
                  "test.conf:2: target target-1: a LUN has a device or disk-with, not both");
     expect_error("targets = ({ luns = ( { } ) })",
