@@ -6,7 +6,8 @@
  *                └─ scsi_nexus (one per session) ── scsi_task (one per command)
  *
  * All of it lives on one loop thread. Callbacks never run inside the call that asks for them,
- * unless this header says so.
+ * unless this header says so. But a call may let *other* tasks go on: scsi_task_finish(),
+ * scsi_manage() and scsi_nexus_end() may call `done` of tasks that waited for their turn.
  */
 #pragma once
 #include <stdbool.h>
@@ -95,7 +96,9 @@ struct scsi_nexus *scsi_nexus_new(struct scsi_target *target, const char *initia
                                   uint16_t target_portal_group);
 /* I_T nexus loss: aborts its tasks (their `abort` is called), waits for those the disk still works
  * on, gives up what a nexus holds (SPC-2 reservation, PREVENT), frees it, then calls `ended`.
- * `ended` may run inside this call when nothing is to be waited for. */
+ * `ended` may run inside this call when nothing is to be waited for. It also waits for tasks that
+ * were taken but not started: the transport finishes those itself. Its task management functions
+ * are forgotten without an answer. */
 void scsi_nexus_end(struct scsi_nexus *nexus, void (*ended)(void *context), void *context);
 
 /* ── tasks ───────────────────────────────────────────────────────────────────────────────────────
@@ -160,8 +163,8 @@ struct scsi_task {
     uint32_t data_out_bytes; /* how many bytes are there: min(wanted, expected) */
 
     /* by the device server */
-    uint32_t
-        data_out_wanted_bytes; /* ≤ SCSI_TRANSFER_LIMIT_BYTES × 2 (COMPARE AND WRITE is small) */
+    uint32_t data_out_wanted_bytes; /* ≤ SCSI_TRANSFER_LIMIT_BYTES; 0 after CHECK CONDITION at
+                                       scsi_task_start() */
     enum scsi_data_source data_source;
     uint64_t data_in_bytes;        /* all it has for the initiator, not cut to what that expects */
     const uint8_t *parameter_data; /* SCSI_DATA_MEMORY */
@@ -187,7 +190,7 @@ enum scsi_verdict scsi_task_start(struct scsi_task *task);
 enum scsi_verdict scsi_task_execute(struct scsi_task *task);
 
 /* Leaves the task set and gives the task back, when its last PDU is committed to the wire or it is
- * dropped. Not while execute or fetch is under way. */
+ * dropped; also a task that was never started. Not while execute or fetch is under way. */
 void scsi_task_finish(struct scsi_task *task);
 
 /* Data-in of SCSI_DATA_DEVICE tasks; `offset` counts from the start of the task's data. */
@@ -243,5 +246,5 @@ struct scsi_management {
 };
 
 void scsi_manage(struct scsi_management *management);
-/* Forgets it without calling `done` (its connection is gone). */
+/* Forgets it without calling `done` (its connection is gone); not from inside scsi_manage(). */
 void scsi_management_cancel(struct scsi_management *management);

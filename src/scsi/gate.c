@@ -22,10 +22,21 @@ bool gate_find_opcode(struct command *command)
     return command->opcode != NULL;
 }
 
+static bool check_attention(struct command *command, uint32_t among)
+{
+    uint16_t asc_ascq;
+    if (!unit_attention_take(command->itl, among, &asc_ascq))
+        return true;
+    command_check(command, SENSE_UNIT_ATTENTION, asc_ascq);
+    return false;
+}
+
 /* An unknown service action of a known opcode is a field of the CDB (SPC-4 §4.3.4.2). */
 static void refuse_opcode(struct command *command)
 {
     const struct scsi_opcode *group = &scsi_opcodes[command->task.cdb[0]];
+    if (!check_attention(command, UINT32_MAX))
+        return;
     for (unsigned i = 0; i < group->service_action_count; i++) {
         if (scsi_opcode_available(&group->service_actions[i], command->itl->lu)) {
             command_invalid_cdb(command, 1, 4);
@@ -33,17 +44,6 @@ static void refuse_opcode(struct command *command)
         }
     }
     command_check(command, SENSE_ILLEGAL_REQUEST, ASC_INVALID_OPCODE);
-}
-
-static bool check_attention(struct command *command, uint32_t among)
-{
-    uint16_t asc_ascq;
-    if (command->opcode && (command->opcode->flags & OPCODE_DESPITE_ATTENTION))
-        return true;
-    if (!unit_attention_take(command->itl, among, &asc_ascq))
-        return true;
-    command_check(command, SENSE_UNIT_ATTENTION, asc_ascq);
-    return false;
 }
 
 static bool check_reservation(struct command *command)
@@ -160,18 +160,17 @@ static bool check_write_protection(struct command *command)
 
 bool gate_admit(struct command *command)
 {
-    struct itl *itl = command->itl;
-    if (itl->unit_attentions && !check_attention(command, ATTENTION_RESET_CLASS))
-        return false;
     if (!command->opcode) {
-        if (itl->unit_attentions && !check_attention(command, ~ATTENTION_RESET_CLASS))
-            return false;
         refuse_opcode(command);
         return false;
     }
+    bool attends =
+        command->itl->unit_attentions && !(command->opcode->flags & OPCODE_DESPITE_ATTENTION);
+    if (attends && !check_attention(command, ATTENTION_RESET_CLASS))
+        return false;
     if (!check_reservation(command))
         return false;
-    if (itl->unit_attentions && !check_attention(command, ~ATTENTION_RESET_CLASS))
+    if (attends && !check_attention(command, ~ATTENTION_RESET_CLASS))
         return false;
     if (!check_usage(command) || !check_medium(command))
         return false;

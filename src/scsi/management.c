@@ -168,18 +168,17 @@ static void query(struct scsi_management *management, struct itl *itl)
     respond(management, found ? SCSI_FUNCTION_SUCCEEDED : SCSI_FUNCTION_COMPLETE);
 }
 
+/* `itl` NULL: on every logical unit of the target. */
 static void abort_and_wait(struct scsi_management *management, struct itl *itl)
 {
     struct scsi_nexus *nexus = management->nexus;
     DL_APPEND2(nexus->managements, management, previous, next);
     management->epoch = 1; /* listed, but not to be answered while it is being carried out */
-    if (functions[management->function].scope == SCOPE_LU) {
+    if (itl)
         apply(management, itl);
-    } else {
-        for (unsigned lun = 0; lun < SCSI_LUN_LIMIT; lun++) {
-            if (nexus->itls[lun])
-                apply(management, nexus->itls[lun]);
-        }
+    for (unsigned lun = 0; !itl && lun < SCSI_LUN_LIMIT; lun++) {
+        if (nexus->itls[lun])
+            apply(management, nexus->itls[lun]);
     }
     management->epoch = 2;
     if (!still_waits(management))
@@ -191,12 +190,14 @@ void scsi_manage(struct scsi_management *management)
     const struct function *function = &functions[management->function];
     struct itl *itl = nexus_find_itl(management->nexus, management->lun);
     management->epoch = 0;
-    if (!itl && function->scope == SCOPE_LU)
+    if (function->scope == SCOPE_TARGET)
+        abort_and_wait(management, NULL);
+    else if (!itl)
         respond(management, SCSI_INCORRECT_LUN);
-    else if (!function->aborts && !function->queries)
-        respond(management, SCSI_FUNCTION_REJECTED);
     else if (function->queries)
         query(management, itl);
+    else if (!function->aborts)
+        respond(management, SCSI_FUNCTION_REJECTED);
     else if (management->function == SCSI_ABORT_TASK && !any_left(management, itl->lu, false))
         respond(management, SCSI_TASK_NOT_FOUND);
     else

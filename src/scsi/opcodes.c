@@ -98,7 +98,7 @@ static const struct scsi_opcode maintenance_in[] = {
 };
 
 #define SERVICE_ACTIONS(title, rows) \
-    {.name = title, .service_actions = rows, .service_action_count = ARRAY_SIZE(rows)}
+    {.name = (title), .service_actions = (rows), .service_action_count = ARRAY_SIZE(rows)}
 
 const struct scsi_opcode scsi_opcodes[256] = {
     [0x00] = {.name = "TEST UNIT READY", .execute = test_unit_ready_execute, .flags = OPCODE_MEDIUM,

@@ -22,6 +22,8 @@ enum designator_type {
     DESIGNATOR_NAME_STRING = 8,
 };
 
+#define NAME_STRING_BYTES 252 /* the most a designator of a multiple of four bytes can hold */
+
 #define PROTOCOL_ISCSI 0x50 /* PROTOCOL IDENTIFIER 5h in the high bits */
 #define PIV            0x80
 
@@ -47,10 +49,9 @@ static void put_vendor_id(struct buffer *to, const struct scsi_lu_options *optio
 static void put_name_string(struct buffer *to, enum association association, const char *name)
 {
     char text[SCSI_NAME_BYTES] = {0};
-    size_t length = min_of(strlen(name), (size_t)248);
-    memcpy(text, name, length);
+    snprintf(text, NAME_STRING_BYTES, "%s", name);
     put_designator(to, CODE_UTF8, association, DESIGNATOR_NAME_STRING, text,
-                   round_up(length + 1, (size_t)4));
+                   round_up(strlen(text) + 1, (size_t)4));
 }
 
 static void put_port_number(struct buffer *to, enum designator_type type, uint16_t number)

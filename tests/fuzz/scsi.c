@@ -241,7 +241,7 @@ static void settle(struct slot *slot, enum scsi_verdict verdict)
         answered(slot);
     } else if (verdict == SCSI_WANTS_DATA) {
         require(task->data_out_wanted_bytes > 0 &&
-                task->data_out_wanted_bytes <= 2 * SCSI_TRANSFER_LIMIT_BYTES);
+                task->data_out_wanted_bytes <= SCSI_TRANSFER_LIMIT_BYTES);
         slot->state = GATHERING;
     }
 }
