@@ -275,6 +275,7 @@ static void accept_one(int listener, int epoll, struct connection *connection)
     connection->socket = accept(listener, NULL, NULL);
     if (connection->socket < 0)
         die("accept");
+    setsockopt(connection->socket, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
     setsockopt(connection->socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     connection->status_sn = 1;
     connection->input_length = 0;
