@@ -98,6 +98,8 @@ class Session:
             data = self.read(length + -length % 4)[:length]
             if header[0] & 0x3f not in (R2T, DATA_IN) or header[1] & 1:
                 self.status_number = int.from_bytes(header[24:28], "big") + 1
+            expected, most = struct.unpack(">II", header[28:36])
+            self.window = most - expected + 1
             if header[0] & 0x3f != ASYNC:
                 return header, data
             if header[36] == 1:
