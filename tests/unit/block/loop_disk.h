@@ -41,6 +41,40 @@ static inline void loop_disk_make_file(struct loop_disk *disk, uint64_t bytes)
     disk->loop = -1;
 }
 
+/* Tells the kernel of a partition, as partx does; its node is PATHp1. */
+static inline bool loop_disk_change_partition(struct loop_disk *disk, int operation,
+                                              struct blkpg_partition *partition)
+{
+    struct blkpg_ioctl_arg argument = {
+        .op = operation, .datalen = sizeof *partition, .data = partition};
+    return !ioctl(disk->loop, BLKPG, &argument);
+}
+
+static inline void loop_disk_add_partition(struct loop_disk *disk, int number, uint64_t start_bytes,
+                                           uint64_t length_bytes)
+{
+    struct blkpg_partition partition = {
+        .start = (long long)start_bytes, .length = (long long)length_bytes, .pno = number};
+    loop_disk_need(loop_disk_change_partition(disk, BLKPG_ADD_PARTITION, &partition),
+                   "BLKPG_ADD_PARTITION");
+}
+
+static inline void loop_disk_delete_partition(struct loop_disk *disk, int number)
+{
+    struct blkpg_partition partition = {.pno = number};
+    loop_disk_need(loop_disk_change_partition(disk, BLKPG_DEL_PARTITION, &partition),
+                   "BLKPG_DEL_PARTITION");
+}
+
+/* Those that whoever had the device before left behind. */
+static inline void loop_disk_forget_partitions(struct loop_disk *disk)
+{
+    for (int number = 1; number <= 16; number++) {
+        struct blkpg_partition partition = {.pno = number};
+        loop_disk_change_partition(disk, BLKPG_DEL_PARTITION, &partition);
+    }
+}
+
 static inline void loop_disk_attach(struct loop_disk *disk, uint32_t block_bytes, bool read_only)
 {
     int backing = open(disk->file, O_RDWR | O_CLOEXEC);
@@ -65,6 +99,7 @@ static inline void loop_disk_attach(struct loop_disk *disk, uint32_t block_bytes
     close(control);
     close(backing);
     loop_disk_need(disk->loop >= 0, "LOOP_CONFIGURE");
+    loop_disk_forget_partitions(disk);
 }
 
 static inline void loop_disk_make(struct loop_disk *disk, uint64_t bytes)
@@ -81,29 +116,10 @@ static inline void loop_disk_remove(struct loop_disk *disk)
     unlink(disk->file);
 }
 
-/* Tells the kernel of a partition, as partx does; its node is PATHp1. */
-static inline void loop_disk_add_partition(struct loop_disk *disk, int number, uint64_t start_bytes,
-                                           uint64_t length_bytes)
-{
-    struct blkpg_partition partition = {
-        .start = (long long)start_bytes, .length = (long long)length_bytes, .pno = number};
-    struct blkpg_ioctl_arg argument = {
-        .op = BLKPG_ADD_PARTITION, .datalen = sizeof partition, .data = &partition};
-    loop_disk_need(!ioctl(disk->loop, BLKPG, &argument), "BLKPG_ADD_PARTITION");
-}
-
-static inline void loop_disk_delete_partition(struct loop_disk *disk, int number)
-{
-    struct blkpg_partition partition = {.pno = number};
-    struct blkpg_ioctl_arg argument = {
-        .op = BLKPG_DEL_PARTITION, .datalen = sizeof partition, .data = &partition};
-    loop_disk_need(!ioctl(disk->loop, BLKPG, &argument), "BLKPG_DEL_PARTITION");
-}
-
 /* The text lives until the eighth call after this one. */
 __attribute__((format(printf, 1, 2))) static inline const char *formatted(const char *format, ...)
 {
-    static char texts[8][320];
+    static char texts[8][512];
     static unsigned next;
     char *text = texts[next++ % 8];
     va_list arguments;

@@ -61,11 +61,10 @@ static void make_tagged(struct tagged_disk *tagged)
     snprintf(tagged->label, sizeof tagged->label, "nbt%.8s", tagged->first_fs.text);
     snprintf(tagged->part_label, sizeof tagged->part_label, "Root of %.8s", tagged->table.text);
     loop_disk_make_file(&tagged->disk, 16 * MIB);
-    run(formatted("sgdisk -U %s %s >/dev/null", tagged->table.text, tagged->disk.file));
-    run(formatted("sgdisk -n 1:2048:+4M -u 1:%s -c '1:%s' %s >/dev/null", tagged->first_part.text,
-                  tagged->part_label, tagged->disk.file));
-    run(formatted("sgdisk -n 2:16384:+4M -u 2:%s %s >/dev/null", tagged->second_part.text,
-                  tagged->disk.file));
+    run(formatted("printf 'label: gpt\\nlabel-id: %s\\nstart=2048,size=8192,uuid=%s,name=\"%s\"\\n"
+                  "start=16384,size=8192,uuid=%s\\n' | sfdisk -q %s",
+                  tagged->table.text, tagged->first_part.text, tagged->part_label,
+                  tagged->second_part.text, tagged->disk.file));
     make_filesystem(&tagged->disk, 1, 4, &tagged->first_fs, tagged->label);
     make_filesystem(&tagged->disk, 8, 4, &tagged->second_fs, "other");
     loop_disk_attach(&tagged->disk, 512, false);
@@ -114,6 +113,22 @@ static void test_tags_without_partition_nodes(void **state)
     loop_disk_remove(&tagged.disk);
 }
 
+/* Filled first, so that zeros show. */
+static void fill_free_space(const struct tagged_disk *tagged)
+{
+    run(formatted("head -c 1M /dev/urandom | dd of=%s bs=1M seek=9 conv=notrunc status=none",
+                  tagged->disk.file));
+    run(formatted("head -c 1M /dev/urandom | dd of=%s bs=1M seek=10 conv=notrunc status=none",
+                  tagged->disk.file));
+}
+
+static uint8_t *read_image(const struct tagged_disk *tagged)
+{
+    uint8_t *image = malloc(16 * MIB);
+    assert_int_equal(pread(tagged->disk.backing, image, 16 * MIB, 0), 16 * MIB);
+    return image;
+}
+
 /* What is found by tag can be opened, and holds that filesystem and nothing else. */
 static void test_opening_a_range(void **state)
 {
@@ -123,11 +138,12 @@ static void test_opening_a_range(void **state)
     struct block_device *device;
     struct error error = {""};
     make_tagged(&tagged);
+    fill_free_space(&tagged);
     struct block_io *io = make_io(BLOCK_ENGINE_AUTO);
     assert_int_equal(
         block_find(formatted("UUID=%s", tagged.second_fs.text), false, &location, &error), 0);
-    assert_int_equal(block_open(io, &location, &(struct block_open_options){0}, &device, &error),
-                     0);
+    struct block_open_options options = {.discard = true};
+    assert_int_equal(block_open(io, &location, &options, &device, &error), 0);
     assert_int_equal(device->geometry.blocks, 4 * MIB / 512);
 
     uint8_t *buffer = aligned_buffer(4096, 0);
@@ -142,6 +158,17 @@ static void test_opening_a_range(void **state)
     assert_int_equal(pread(tagged.disk.backing, buffer, 4096, 12 * MIB - 4096), 4096);
     assert_int_equal(buffer[0], 0xab);
     assert_int_equal(buffer[4095], 0xab);
+
+    /* Nothing is zeroed or discarded but where it was meant: the whole image tells. */
+    uint8_t *expected = read_image(&tagged);
+    assert_int_equal(carry_out(io, device, BLOCK_WRITE_ZEROES, MIB, 4096, NULL), 0);
+    assert_int_equal(carry_out(io, device, BLOCK_DISCARD, 2 * MIB, 65536, NULL), 0);
+    memset(expected + 9 * MIB, 0, 4096);
+    memset(expected + 10 * MIB, 0, 65536);
+    uint8_t *found = read_image(&tagged);
+    assert_memory_equal(found, expected, 16 * MIB);
+    free(expected);
+    free(found);
     free(buffer);
     block_device_close(device);
     block_io_free(io);

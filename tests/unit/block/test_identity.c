@@ -55,7 +55,8 @@ static void test_gpt(void **state)
     (void)state;
     struct loop_disk disk;
     loop_disk_make_file(&disk, 16 * MIB);
-    run(formatted("sgdisk -U %s -n 1:2048:+4M %s >/dev/null", GPT_GUID, disk.file));
+    run(formatted("printf 'label: gpt\\nlabel-id: %s\\nstart=2048,size=8192\\n' | sfdisk -q %s",
+                  GPT_GUID, disk.file));
     loop_disk_attach(&disk, 512, false);
 
     struct block_identity whole = identify(disk.path, 0, 0);

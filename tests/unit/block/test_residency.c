@@ -204,9 +204,9 @@ static void test_prefetch(void **state)
             open_disk(false, &(struct block_open_options){.read_only = read_only[i]});
         drop_cache(&opened, 0, 0);
         assert_int_equal(
-            carry_out(opened.io, opened.device, BLOCK_PREFETCH, 1 << 20, 2 << 20, NULL), 0);
+            carry_out(opened.io, opened.device, BLOCK_PREFETCH, 1 << 20, 7 << 20, NULL), 0);
         unsigned waited_ms = 0;
-        while (block_residency(opened.device, 1 << 20, 2 << 20) != BLOCK_RESIDENT) {
+        while (block_residency(opened.device, 1 << 20, 7 << 20) != BLOCK_RESIDENT) {
             assert_true(waited_ms++ < 5000);
             usleep(1000);
         }
