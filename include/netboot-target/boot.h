@@ -61,6 +61,8 @@ struct boot_rule {
     bool menu;             /* asks before it boots */
 };
 
+bool boot_rule_matches(const struct boot_rule *rule, const struct boot_client *client);
+
 struct boot_lun {
     unsigned number;
     bool read_only;

@@ -271,6 +271,7 @@ struct config_limits {
 struct config {
     struct config_place place;
     CONFIG_LIST(struct config_interface) interfaces; /* empty: every wired physical one, auto */
+    struct config_interface any_interface;           /* what holds for those; name NULL */
     CONFIG_LIST(struct config_endpoint) portals;
     CONFIG_LIST(struct config_target) targets;
     CONFIG_LIST(struct config_client) clients;

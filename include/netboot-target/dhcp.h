@@ -138,6 +138,7 @@ struct dhcp_event {
     enum dhcp_message_type reply;
     enum dhcp_port port;
     bool relayed;
+    bool via_boot_server; /* ANSWERED: the client is to ask port 4011 for its file */
     enum dhcp_silence silence;
     enum dhcp_boot_stage stage;
     uint32_t address;

@@ -42,6 +42,11 @@ struct http_request {
     const char *content_length, *transfer_encoding;
     const char *repeated; /* the name of one of these that came twice, which nobody honest sends */
 
+    /* Borrowed from the caller: addresses without ports. */
+    const char *peer;  /* the client's */
+    const char *local; /* ours that it reached */
+    uint16_t local_port;
+
     const uint8_t *body; /* of a route that takes one */
     size_t body_bytes;
 
@@ -62,6 +67,12 @@ int http_query_value(const char *query, const char *name, char *to, size_t size)
 /* ── answers ─────────────────────────────────────────────────────────────────────────────────────
  */
 
+enum http_sent {
+    HTTP_SENT_BROKEN, /* the client broke off */
+    HTTP_SENT_PART,   /* all that it asked for, but not to the end of `data` */
+    HTTP_SENT_END,    /* with the last byte of `data` */
+};
+
 struct http_response {
     unsigned status; /* 200 unless set */
     const char *content_type;
@@ -70,6 +81,10 @@ struct http_response {
     uint64_t data_bytes;
     void (*release)(void *context); /* NULL: nothing to be done */
     void *release_context;
+    /* Called once when the answer has left or cannot any more, maybe after `release`. NULL: nobody
+     * wants to know. */
+    void (*sent)(void *context, enum http_sent sent);
+    void *sent_context;
     bool ranged;                         /* its bytes are stable: parts may be asked for */
     unsigned retry_after_seconds;        /* with 503: iPXE waits that long and asks again */
     const char *content_security_policy; /* NULL: none */

@@ -56,7 +56,7 @@ static bool uuid_matches(const uint8_t *a, const uint8_t *b)
     return true;
 }
 
-static bool rule_matches(const struct boot_rule *rule, const struct boot_client *client)
+bool boot_rule_matches(const struct boot_rule *rule, const struct boot_client *client)
 {
     if (rule->has_mac && (!client->has_mac || memcmp(rule->mac, client->mac, BOOT_MAC_BYTES) != 0))
         return false;
@@ -71,7 +71,7 @@ static const struct boot_rule *find_rule(const struct boot_policy *policy,
                                          const struct boot_client *client)
 {
     for (unsigned i = 0; i < policy->rule_count; i++) {
-        if (rule_matches(&policy->rules[i], client))
+        if (boot_rule_matches(&policy->rules[i], client))
             return &policy->rules[i];
     }
     return NULL;

@@ -32,6 +32,7 @@ void config_unref(struct config *config)
     if (!config || --config->private->references)
         return;
     section_done(&config_schema, config);
+    section_done(section_find(&config_schema, "interfaces")->section, &config->any_interface);
     for (unsigned i = 0; i < config->private->files.count; i++)
         free(config->private->files.items[i]);
     free(config->private->files.items);
@@ -57,6 +58,16 @@ int config_parse_log_level(const char *word, enum log_level *ret_level)
     const struct key *key = section_find(&config_schema, "log-level");
     struct value_input input = {.key = key, .text = word};
     return key->type->parse(&input, ret_level, NULL);
+}
+
+/* A group of the schema with its defaults alone. */
+static void read_defaults(struct config *config, const char *list, void *object,
+                          struct config_errors *errors)
+{
+    struct reader reader = {.config = config, .errors = errors};
+    const struct section *section =
+        list ? section_find(&config_schema, list)->section : &config_schema;
+    read_section(&reader, section, NULL, object, list ? list : "");
 }
 
 /* ---------------------------------------------------------------- from a file */
@@ -116,6 +127,7 @@ static void read_tree(struct config *config, const config_t *tree, const struct 
         return;
     }
     read_section(&reader, &config_schema, config_root_setting(tree), config, "");
+    read_defaults(config, "interfaces", &config->any_interface, errors);
     reader_sort_objects(&reader);
     if (config_complete(config) != 0)
         errors_add(errors, false, NULL, 0, "out of memory");
@@ -216,16 +228,6 @@ static int parse_export_device(const char *device, char **ret_device, struct err
     return input.key->type->parse(&input, ret_device, why);
 }
 
-/* A group of the schema with its defaults alone. */
-static void read_defaults(struct config *config, const char *list, void *object,
-                          struct config_errors *errors)
-{
-    struct reader reader = {.config = config, .errors = errors};
-    const struct section *section =
-        list ? section_find(&config_schema, list)->section : &config_schema;
-    read_section(&reader, section, NULL, object, list ? list : "");
-}
-
 static int export_target(struct config *config, unsigned index, const char *device, bool open,
                          struct config_errors *errors)
 {
@@ -255,6 +257,7 @@ struct config *config_export(char *const *devices, unsigned count, bool open,
     int result = config && targets ? 0 : -ENOMEM;
     if (result == 0) {
         read_defaults(config, NULL, config, ret_errors);
+        read_defaults(config, "interfaces", &config->any_interface, ret_errors);
         config->targets.items = take_pointer(targets);
     }
     for (unsigned i = 0; result == 0 && i < count; i++) {

@@ -80,6 +80,8 @@ static void send_reply(const struct dhcp_exchange *exchange, const struct dhcp_r
     service->outputs++;
     struct dhcp_event event = dhcp_exchange_event(exchange, DHCP_EVENT_ANSWERED);
     event.reply = reply->type;
+    event.via_boot_server = reply->type == DHCP_OFFER && !reply->full && !reply->direct &&
+                            exchange->client.class == DHCP_CLIENT_PXE;
     event.stage = stage;
     event.address = reply->your_address;
     snprintf(event.boot, sizeof event.boot, "%s", reply->boot);

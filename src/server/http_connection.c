@@ -37,16 +37,26 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
     shutdown(connection->socket, SHUT_RDWR);
 }
 
-static void peer_print(const struct sockaddr_storage *peer, char *to, size_t size)
+static uint16_t host_print(const struct sockaddr_storage *address, char to[INET6_ADDRSTRLEN])
 {
-    char host[INET6_ADDRSTRLEN] = "?";
-    const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
-    bool is_ipv4 = peer->ss_family == AF_INET;
-    inet_ntop(peer->ss_family, is_ipv4 ? (const void *)&in->sin_addr : &in6->sin6_addr, host,
-              sizeof host);
-    snprintf(to, size, is_ipv4 ? "%s:%u" : "[%s]:%u", host,
-             ntohs(is_ipv4 ? in->sin_port : in6->sin6_port));
+    const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+    bool is_ipv4 = address->ss_family == AF_INET;
+    inet_ntop(address->ss_family, is_ipv4 ? (const void *)&in->sin_addr : &in6->sin6_addr, to,
+              INET6_ADDRSTRLEN);
+    return ntohs(is_ipv4 ? in->sin_port : in6->sin6_port);
+}
+
+static void note_addresses(struct http_connection *connection)
+{
+    struct sockaddr_storage local = {.ss_family = AF_INET};
+    socklen_t length = sizeof local;
+    uint16_t port = host_print(&connection->peer, connection->peer_host);
+    snprintf(connection->peer_text, sizeof connection->peer_text,
+             connection->peer.ss_family == AF_INET ? "%s:%u" : "[%s]:%u", connection->peer_host,
+             port);
+    (void)getsockname(connection->socket, (struct sockaddr *)&local, &length);
+    connection->local_port = host_print(&local, connection->local_host);
 }
 
 struct http_connection *http_connection_new(struct http_server *http, enum http_listener kind,
@@ -59,7 +69,7 @@ struct http_connection *http_connection_new(struct http_server *http, enum http_
     connection->kind = kind;
     connection->socket = socket;
     connection->peer = *peer;
-    peer_print(peer, connection->peer_text, sizeof connection->peer_text);
+    note_addresses(connection);
     ev_init(&connection->deadline, on_deadline);
     connection->deadline.data = connection;
     DL_APPEND(http->connections, connection);
@@ -68,9 +78,17 @@ struct http_connection *http_connection_new(struct http_server *http, enum http_
     return connection;
 }
 
+static void tell_sent(struct http_connection *connection, enum http_sent what)
+{
+    void (*sent)(void *context, enum http_sent sent) = take_pointer(connection->sent);
+    if (sent)
+        sent(connection->sent_context, what);
+}
+
 void http_connection_free(struct http_connection *connection)
 {
     struct http_server *http = connection->http;
+    tell_sent(connection, HTTP_SENT_BROKEN);
     ev_timer_stop(http->server->loop, &connection->deadline);
     DL_DELETE(http->connections, connection);
     http->connection_count--;
@@ -103,6 +121,9 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
     (void)context;
     struct http_connection *connection = connection_of(transport);
     http_request_begin(&connection->request, connection->kind, target);
+    connection->request.peer = connection->peer_host;
+    connection->request.local = connection->local_host;
+    connection->request.local_port = connection->local_port;
     connection->begun = connection->refused = false;
     return connection;
 }
@@ -181,11 +202,16 @@ static enum MHD_Result answer(struct http_connection *connection, struct MHD_Con
         response->data ? (const char *)response->data + response->offset_bytes : nothing;
     struct MHD_Response *answer = MHD_create_response_from_buffer_with_free_callback_cls(
         (size_t)response->length_bytes, (void *)data, answer_released, response);
+    connection->sent = response->sent;
+    connection->sent_context = response->sent_context;
     if (!answer) {
+        tell_sent(connection, HTTP_SENT_BROKEN);
         answer_released(response);
         return MHD_NO;
     }
     add_fields(answer, response);
+    connection->sends_end = connection->request.method == HTTP_GET && response->status < 300 &&
+                            response->offset_bytes + response->length_bytes == response->data_bytes;
     set_deadline(connection, http->config->limits.http_header_ms +
                                  response->length_bytes * 1000 / ANSWER_BYTES_PER_SECOND);
     enum MHD_Result result = MHD_queue_response(transport, response->status, answer);
@@ -266,10 +292,12 @@ static void on_completed(void *context, struct MHD_Connection *transport, void *
 {
     (void)context;
     (void)transport;
-    (void)code;
     struct http_connection *connection = take_pointer(*(struct http_connection **)request_context);
-    if (connection)
-        set_deadline(connection, connection->http->config->limits.http_header_ms);
+    if (!connection)
+        return;
+    enum http_sent sent = connection->sends_end ? HTTP_SENT_END : HTTP_SENT_PART;
+    tell_sent(connection, code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? sent : HTTP_SENT_BROKEN);
+    set_deadline(connection, connection->http->config->limits.http_header_ms);
 }
 
 /* ── the daemon ──────────────────────────────────────────────────────────────────────────────────

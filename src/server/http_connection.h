@@ -19,12 +19,18 @@ struct http_connection {
     int socket;
     struct sockaddr_storage peer;
     char peer_text[INET6_ADDRSTRLEN + 8];
+    char peer_host[INET6_ADDRSTRLEN], local_host[INET6_ADDRSTRLEN];
+    uint16_t local_port;
     ev_timer deadline; /* for the header and body, then for taking the answer */
     struct http_request request;
     struct http_match match;
     struct http_refusal refusal;
     struct buffer body;
     bool begun, refused;
+    /* of the answer that is leaving; see struct http_response */
+    void (*sent)(void *context, enum http_sent sent);
+    void *sent_context;
+    bool sends_end; /* the answer has the last byte of what was asked for */
 };
 
 struct http_server {

@@ -312,6 +312,18 @@ void http_server_add_routes(struct server *server, struct http_routes *routes)
     (void)listen_as_configured(server->http, kinds_of(routes), NULL);
 }
 
+uint16_t http_server_boot_port(const struct server *server, const char *local)
+{
+    const struct http_port *port;
+    uint16_t number = 0;
+    if (!server->http)
+        return 0;
+    DL_FOREACH (server->http->ports, port)
+        if (port->kind == HTTP_LISTENER_BOOT && !number)
+            number = endpoint_port_at(&port->listener.endpoint, local);
+    return number;
+}
+
 void http_server_reload(struct server *server, struct config *config)
 {
     struct http_server *http = server->http;

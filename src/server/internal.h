@@ -8,10 +8,17 @@
  *   identity.c      who a LUN is: configured, stored, derived or generated
  *   state.c         the state directory: records that survive the process
  *   http_server.c   libmicrohttpd in the loop
+ *   dhcp_server.c   the boot interfaces, DHCP on them
+ *   tftp_server.c   boot files by TFTP
+ *   boot_http.c     boot files and scripts by HTTP
+ *   boot_source.c   what each client boots
+ *   boot_files.c    the loaders, kept in memory
+ *   boot_journal.c  the journal: who did what, in the log and in the status
  *   status_source.c gathers the report that status/ prints
  */
 #pragma once
 #include <ev.h>
+#include <netinet/in.h>
 
 #include <netboot-target/block.h>
 #include <netboot-target/config.h>
@@ -75,6 +82,12 @@ struct served_target {
 
 struct iscsi_server;
 struct http_server;
+struct dhcp_server;
+struct tftp_server;
+struct boot_http;
+struct boot_source;
+struct boot_files;
+struct boot_journal;
 struct state;
 
 struct server {
@@ -95,6 +108,12 @@ struct server {
     struct chap_secrets discovery_secrets;
     struct iscsi_server *iscsi;
     struct http_server *http;
+    struct boot_files *boot_files;
+    struct boot_source *boot_source;
+    struct boot_http *boot_http;
+    struct boot_journal *boot_journal;
+    struct dhcp_server *dhcp; /* NULL: no machine is booted from here */
+    struct tftp_server *tftp;
     bool draining;
     bool ready;   /* every target was open once */
     bool closing; /* no connection is left: disks are flushed */
@@ -139,6 +158,8 @@ void targets_flush_and_close(struct server *server);
 /* Keeps the name of a target's new owner. */
 void targets_note_owner(struct server *server, const char *iqn);
 const char *lun_state_word(const struct served_lun *lun); /* for status: "open", "waiting", … */
+/* NULL: there is none of this name. */
+struct served_target *targets_find(const struct server *server, const char *name);
 struct served_lun *targets_find_lun(struct server *server, const char *target, unsigned number);
 
 /* ── identity.c ──────────────────────────────────────────────────────────────────────────────────
@@ -179,6 +200,10 @@ void iscsi_server_stop_accepting(struct server *server);
 void iscsi_server_free(struct server *server);
 /* "0.0.0.0:3260", …; for the status. Returns how many. */
 unsigned iscsi_server_portals(const struct server *server, char (*to)[64], unsigned limit);
+/* Where a client that reached us at the address `local` finds iSCSI: the port, and the address in
+ * `to`, which is `local` unless nothing listens there. */
+uint16_t iscsi_server_portal_at(const struct server *server, const char *local,
+                                char to[INET6_ADDRSTRLEN]);
 
 /* ── http_server.c, status_source.c ──────────────────────────────────────────────────────────────
  */
@@ -186,3 +211,29 @@ unsigned iscsi_server_portals(const struct server *server, char (*to)[64], unsig
 int http_server_start(struct server *server, struct error *error);
 void http_server_reload(struct server *server, struct config *config);
 void http_server_free(struct server *server);
+
+/* ── dhcp_server.c ───────────────────────────────────────────────────────────────────────────────
+ */
+
+/* What goes wrong here is told in the log; disks are served all the same. */
+int dhcp_server_start(struct server *server, struct error *error);
+void dhcp_server_reload(struct server *server, struct config *config);
+/* Ends answering; an orderly shutdown begins. */
+void dhcp_server_stop(struct server *server);
+void dhcp_server_free(struct server *server);
+/* Whose address this is, from DHCP or the neighbour table. */
+bool dhcp_server_client_mac(const struct server *server, uint32_t address, uint8_t ret_mac[6]);
+/* Both addresses are of one network of ours. */
+bool dhcp_server_is_on_link(const struct server *server, uint32_t own, uint32_t other);
+/* A client has all of a boot file; it has got further than that. */
+void dhcp_server_loader_sent(struct server *server, const uint8_t mac[6], const char *file);
+void dhcp_server_client_progressed(struct server *server, const uint8_t mac[6]);
+
+/* ── tftp_server.c, boot_http.c ──────────────────────────────────────────────────────────────────
+ */
+
+int tftp_server_start(struct server *server, struct error *error);
+void tftp_server_reload(struct server *server, struct config *config);
+void tftp_server_free(struct server *server);
+int boot_http_start(struct server *server, struct error *error);
+void boot_http_free(struct server *server);

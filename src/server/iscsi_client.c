@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "boot_journal.h"
 #include "iscsi_server.h"
 
 #include <netboot-target/util/array.h>
@@ -548,6 +549,7 @@ static void on_event(void *context, const struct iscsi_event *event)
     struct server *server = context;
     if (event->kind == ISCSI_EVENT_OWNER_CHANGED)
         targets_note_owner(server, event->target);
+    boot_journal_iscsi(server, event);
     bool peers_fault =
         event->kind == ISCSI_EVENT_LOGIN_REFUSED || event->kind == ISCSI_EVENT_PROTOCOL_ERROR;
     uint32_t suppressed = 0;

@@ -1,7 +1,10 @@
 /* iscsi_server.c - portals: listening sockets and what is accepted there. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -156,6 +159,27 @@ unsigned iscsi_server_portals(const struct server *server, char (*to)[64], unsig
         if (count < limit)
             listener_text(&portal->listener, to[count++], sizeof to[0]);
     return count;
+}
+
+uint16_t iscsi_server_portal_at(const struct server *server, const char *local,
+                                char to[INET6_ADDRSTRLEN])
+{
+    const struct portal *portal;
+    uint16_t port = 0;
+    snprintf(to, INET6_ADDRSTRLEN, "%s", local);
+    DL_FOREACH (server->iscsi->portals, portal)
+        if ((port = endpoint_port_at(&portal->listener.endpoint, local)))
+            return port;
+    /* Only at other addresses: the first one, if it is an address at all. */
+    DL_FOREACH (server->iscsi->portals, portal) {
+        const struct sockaddr_storage *address = &portal->listener.endpoint.address;
+        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+        if (address->ss_family != AF_INET || in->sin_addr.s_addr == INADDR_ANY)
+            continue;
+        inet_ntop(AF_INET, &in->sin_addr, to, INET6_ADDRSTRLEN);
+        return ntohs(in->sin_port);
+    }
+    return 0;
 }
 
 /* ── start and end ───────────────────────────────────────────────────────────────────────────────

@@ -27,11 +27,14 @@ static void endpoint_text(const struct config_endpoint *endpoint, char *to, size
     }
 }
 
-static const char *cure(int code)
+static const char *cure(int code, int type)
 {
     switch (code) {
     case EADDRINUSE:
-        return "another program listens there: stop it (ss -tlnp names it) or choose another port";
+        return type == SOCK_STREAM
+                   ? "another program listens there: stop it (ss -tlnp names it) or choose another "
+                     "port"
+                   : "another program has that port: stop it (ss -ulnp names it)";
     case EACCES:
         return "ports below 1024 need CAP_NET_BIND_SERVICE";
     case EADDRNOTAVAIL:
@@ -46,7 +49,6 @@ static int set_up(int socket, const struct config_endpoint *endpoint)
     struct sockaddr_storage address = endpoint->address;
     socklen_t length =
         address.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
     if (address.ss_family == AF_INET6) {
         struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&address;
         setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &(int){1}, sizeof(int));
@@ -57,27 +59,61 @@ static int set_up(int socket, const struct config_endpoint *endpoint)
         setsockopt(socket, SOL_SOCKET, SO_BINDTODEVICE, endpoint->interface,
                    (socklen_t)strlen(endpoint->interface) + 1))
         return -errno;
-    if (bind(socket, (const struct sockaddr *)&address, length) || listen(socket, BACKLOG))
+    return bind(socket, (const struct sockaddr *)&address, length) ? -errno : 0;
+}
+
+/* A datagram must tell to which of our addresses it was sent: the answer comes from there. */
+static int set_up_type(int socket, sa_family_t family, int type)
+{
+    if (type == SOCK_STREAM)
+        return setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+    return family == AF_INET
+               ? setsockopt(socket, IPPROTO_IP, IP_PKTINFO, &(int){1}, sizeof(int))
+               : setsockopt(socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, &(int){1}, sizeof(int));
+}
+
+static int open_socket(const struct config_endpoint *endpoint, int type)
+{
+    sa_family_t family = endpoint->address.ss_family;
+    _cleanup_close_ int descriptor = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (descriptor < 0 || set_up_type(descriptor, family, type))
         return -errno;
+    int result = set_up(descriptor, endpoint);
+    if (result)
+        return result;
+    if (type == SOCK_STREAM && listen(descriptor, BACKLOG))
+        return -errno;
+    return take_descriptor(descriptor);
+}
+
+typedef void (*watch_callback)(struct ev_loop *loop, ev_io *watcher, int events);
+
+static int open_listener(struct listener *listener, const struct config_endpoint *endpoint,
+                         int type, watch_callback ready, void *data, struct error *error)
+{
+    char text[64];
+    endpoint_text(endpoint, text, sizeof text);
+    int descriptor = open_socket(endpoint, type);
+    if (descriptor < 0)
+        return error_set(error, descriptor, "cannot listen on %s%s: %s; %s",
+                         type == SOCK_DGRAM ? "UDP " : "", text, strerror(-descriptor),
+                         cure(-descriptor, type));
+    listener->endpoint = *endpoint;
+    ev_io_init(&listener->watcher, ready, descriptor, EV_READ);
+    listener->watcher.data = data;
     return 0;
 }
 
 int listener_open(struct listener *listener, const struct config_endpoint *endpoint,
-                  void (*acceptable)(struct ev_loop *loop, ev_io *watcher, int events), void *data,
-                  struct error *error)
+                  watch_callback acceptable, void *data, struct error *error)
 {
-    char text[64];
-    endpoint_text(endpoint, text, sizeof text);
-    _cleanup_close_ int descriptor =
-        socket(endpoint->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int result = descriptor < 0 ? -errno : set_up(descriptor, endpoint);
-    if (result)
-        return error_set(error, result, "cannot listen on %s: %s; %s", text, strerror(-result),
-                         cure(-result));
-    listener->endpoint = *endpoint;
-    ev_io_init(&listener->watcher, acceptable, take_descriptor(descriptor), EV_READ);
-    listener->watcher.data = data;
-    return 0;
+    return open_listener(listener, endpoint, SOCK_STREAM, acceptable, data, error);
+}
+
+int listener_open_datagram(struct listener *listener, const struct config_endpoint *endpoint,
+                           watch_callback readable, void *data, struct error *error)
+{
+    return open_listener(listener, endpoint, SOCK_DGRAM, readable, data, error);
 }
 
 void listener_resume(struct ev_loop *loop, struct listener *listener)
@@ -106,4 +142,19 @@ bool listener_is_at(const struct listener *listener, const struct config_endpoin
 void listener_text(const struct listener *listener, char *to, size_t size)
 {
     endpoint_text(&listener->endpoint, to, size);
+}
+
+uint16_t endpoint_port_at(const struct config_endpoint *endpoint, const char *local)
+{
+    static const struct in6_addr any;
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&endpoint->address;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&endpoint->address;
+    bool is_ipv4 = endpoint->address.ss_family == AF_INET;
+    const void *bound = is_ipv4 ? (const void *)&in->sin_addr : &in6->sin6_addr;
+    size_t length = is_ipv4 ? sizeof in->sin_addr : sizeof in6->sin6_addr;
+    uint8_t address[sizeof any];
+    if (inet_pton(endpoint->address.ss_family, local, address) != 1 ||
+        (memcmp(bound, &any, length) != 0 && memcmp(bound, address, length) != 0))
+        return 0;
+    return ntohs(is_ipv4 ? in->sin_port : in6->sin6_port);
 }

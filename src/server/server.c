@@ -9,7 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "boot_files.h"
+#include "boot_journal.h"
+#include "boot_source.h"
 #include "secrets.h"
 
 #include <netboot-target/util/array.h>
@@ -162,6 +164,7 @@ static void begin_shutdown(struct server *server)
     sd_notify(0, "STOPPING=1");
     log_notice("shutting down, %u sessions", iscsi_node_session_count(server->node));
     server->drain_started_us = server_now_us(server);
+    dhcp_server_stop(server);
     iscsi_server_stop_accepting(server);
     iscsi_node_drain(server->node);
     ev_timer_again(server->loop, &server->drain);
@@ -203,6 +206,10 @@ static void reload(struct server *server)
     targets_reload(server, config);
     iscsi_server_reload(server, config);
     http_server_reload(server, config);
+    boot_files_reload(server, config);
+    boot_journal_reload(server, config);
+    tftp_server_reload(server, config);
+    dhcp_server_reload(server, config);
     struct iscsi_limits limits = iscsi_limits_of(config);
     iscsi_node_set_limits(server->node, &limits);
     config_unref(server->config);
@@ -379,6 +386,18 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* What boots machines. Each part does what it can without the others. */
+static void start_booting(struct server *server)
+{
+    static int (*const parts[])(struct server * server, struct error * error) = {
+        boot_journal_start, boot_files_start, boot_http_start, tftp_server_start, dhcp_server_start,
+    };
+    struct error error;
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+        if (parts[i](server, &error) == -ENOMEM)
+            log_error("machines are not booted from here: %s", error.text);
+}
+
 static int start(struct server *server, struct error *error)
 {
     server->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
@@ -399,6 +418,8 @@ static int start(struct server *server, struct error *error)
         (void)http_server_start(server, error);
     if (!result)
         result = targets_start(server, error);
+    if (!result) /* nor without this */
+        start_booting(server);
     server_targets_changed(server);
     server_want_housekeeping(server);
     return result;
@@ -406,9 +427,15 @@ static int start(struct server *server, struct error *error)
 
 static void finish(struct server *server)
 {
+    dhcp_server_free(server);
+    tftp_server_free(server);
     http_server_free(server);
+    boot_http_free(server);
+    boot_source_free(server);
+    boot_files_free(server);
     iscsi_server_free(server);
     iscsi_node_free(server->node);
+    boot_journal_free(server);
     job_queue_free(server->opening);
     state_free(server->state);
     block_io_free(server->io);

@@ -566,15 +566,20 @@ const char *lun_state_word(const struct served_lun *lun)
     return words[lun->state];
 }
 
-struct served_lun *targets_find_lun(struct server *server, const char *name, unsigned number)
+struct served_target *targets_find(const struct server *server, const char *name)
 {
     struct served_target *target;
-    DL_FOREACH (server->targets, target) {
-        if (target->removing || strcmp(target->config->name, name) != 0)
-            continue;
-        for (unsigned i = 0; i < target->lun_count; i++)
-            if (target->luns[i].number == number)
-                return &target->luns[i];
-    }
+    DL_FOREACH (server->targets, target)
+        if (!target->removing && strcmp(target->config->name, name) == 0)
+            return target;
+    return NULL;
+}
+
+struct served_lun *targets_find_lun(struct server *server, const char *name, unsigned number)
+{
+    struct served_target *target = targets_find(server, name);
+    for (unsigned i = 0; target && i < target->lun_count; i++)
+        if (target->luns[i].number == number)
+            return &target->luns[i];
     return NULL;
 }

@@ -38,6 +38,8 @@ class Daemon:
             targets = ( {{ name = "laptop"; luns = ( {{ device = "{image}" }} );
                            auth = {{ mode = "none" }} }} );
             portals = [ "127.0.0.1:{self.portal}" ];
+            interfaces = ( {{ name = "lo"; dhcp = "off" }} );
+            boot = {{ http-listen = []; tftp-listen = [] }};
             status = {{ listen = "127.0.0.1:{status_port}"; hosts = [ "netboot.example" ] }};
             limits = {{ http-header = "{HEADER_SECONDS}s";
                         http-connections-per-source = {PER_SOURCE} }};

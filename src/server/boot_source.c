@@ -1,0 +1,363 @@
+/* boot_source.c - see boot_source.h */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "boot_files.h"
+#include "boot_source.h"
+#include "dhcp_server.h"
+#include "http_server.h"
+
+#include <netboot-target/http.h>
+#include <netboot-target/util/array.h>
+#include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/escape.h>
+#include <netboot-target/util/log.h>
+
+struct boot_source {
+    struct dhcp_boot_source dhcp;
+    struct server *server;
+    uint32_t told_missing; /* bits of rows of the boot room's table */
+};
+
+/* ── rules ──────────────────────────────────────────────────────────────────────────────────────
+ */
+
+static void fill_rule(const struct config_client *client, struct boot_rule *rule)
+{
+    *rule = (struct boot_rule){
+        .has_mac = client->mac.set,
+        .has_uuid = client->uuid.set,
+        .serial = client->serial,
+        .target = client->target,
+        .has_lun = client->lun != CONFIG_UNSET,
+        .lun = client->lun,
+        .initiator = client->initiator,
+        .own_image = client->device,
+        .open = client->open,
+        .menu = client->menu,
+    };
+    memcpy(rule->mac, client->mac.bytes, sizeof rule->mac);
+    memcpy(rule->uuid, client->uuid.bytes, sizeof rule->uuid);
+}
+
+/* ── loaders ─────────────────────────────────────────────────────────────────────────────────────
+ */
+
+/* DHCP tells no serial number, so that clients known by one have none of their own. */
+static const char *file_of_client(const struct config *config, const struct dhcp_client *client)
+{
+    struct boot_client who = {.has_mac = true, .has_uuid = client->has_uuid};
+    memcpy(who.mac, client->mac, sizeof who.mac);
+    memcpy(who.uuid, client->uuid, sizeof who.uuid);
+    for (unsigned i = 0; i < config->clients.count; i++) {
+        struct boot_rule rule;
+        fill_rule(&config->clients.items[i], &rule);
+        if (boot_rule_matches(&rule, &who))
+            return config->clients.items[i].boot_file;
+    }
+    return NULL;
+}
+
+/* Firmware too old to tell its architecture is a BIOS. */
+static uint16_t code_of(const struct dhcp_client *client)
+{
+    return client->architecture ? client->architecture->alike : client->architecture_code;
+}
+
+static void tell_missing(struct boot_source *source, const struct boot_architecture *architecture,
+                         const char *name)
+{
+    struct error text;
+    unsigned row = 0;
+    while (boot_architecture_at(row) != architecture)
+        row++;
+    if (source->told_missing & 1u << row)
+        return;
+    source->told_missing |= 1u << row;
+    boot_missing_file_text(&text, architecture, name, boot_files_folder(source->server));
+    log_warning("%s", text.text);
+}
+
+/* The boot file's name, NULL: there is none for this client. */
+static const char *loader_of(struct boot_source *source, const struct dhcp_client *client)
+{
+    const struct server *server = source->server;
+    const struct boot_architecture *architecture = boot_architecture_find(code_of(client));
+    const char *name = file_of_client(server->config, client);
+    if (!name && architecture)
+        name = boot_files_name(server->config, architecture);
+    if (!name || boot_files_find(server, name))
+        return name;
+    if (architecture)
+        tell_missing(source, architecture, name);
+    return NULL;
+}
+
+/* ── what DHCP answers ───────────────────────────────────────────────────────────────────────────
+ */
+
+static void server_of(const struct server *server, const struct boot_reach *reach,
+                      struct boot_server *to)
+{
+    *to = (struct boot_server){
+        .host = reach->local,
+        .port = reach->http_port ? reach->http_port : http_server_boot_port(server, reach->local),
+        .config_path = server->options->config_path};
+}
+
+static bool describe(struct dhcp_boot_source *dhcp, const struct dhcp_client *client,
+                     enum dhcp_boot_stage stage, uint32_t own_address,
+                     char ret_text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1])
+{
+    struct boot_source *source = container_of(dhcp, struct boot_source, dhcp);
+    const struct in_addr in = {.s_addr = htonl(own_address)};
+    char host[INET_ADDRSTRLEN];
+    const struct boot_reach reach = {.local = inet_ntop(AF_INET, &in, host, sizeof host)};
+    struct boot_server server;
+    struct buffer out;
+    server_of(source->server, &reach, &server);
+    buffer_init_fixed(&out, ret_text, DHCP_BOOT_TEXT_BYTES_LIMIT + 1);
+    if (!source->server->serving || (stage != DHCP_BOOT_LOADER && !server.port))
+        return false;
+    if (stage == DHCP_BOOT_SCRIPT) {
+        boot_url(&out, &server);
+        return buffer_string(&out);
+    }
+    const char *name = loader_of(source, client);
+    if (!name)
+        return false;
+    if (stage == DHCP_BOOT_LOADER_URL)
+        buffer_format(&out, "http://%s:%u/", host, server.port);
+    buffer_append_string(&out, name);
+    return buffer_string(&out);
+}
+
+struct dhcp_boot_source *boot_source_dhcp(struct server *server)
+{
+    if (!server->boot_source)
+        server->boot_source = calloc(1, sizeof *server->boot_source);
+    if (!server->boot_source)
+        return NULL;
+    server->boot_source->dhcp.describe = describe;
+    server->boot_source->server = server;
+    return &server->boot_source->dhcp;
+}
+
+void boot_source_free(struct server *server)
+{
+    free(take_pointer(server->boot_source));
+}
+
+/* ── the policy ──────────────────────────────────────────────────────────────────────────────────
+ */
+
+/* What one decision is made from. Strings belong to the configuration. */
+struct policy {
+    struct boot_policy policy;
+    struct boot_rule *rules;
+    struct boot_target *targets;
+    struct boot_lun *luns;
+};
+
+static void policy_done(struct policy *policy)
+{
+    free(policy->rules);
+    free(policy->targets);
+    free(policy->luns);
+}
+
+static unsigned fill_target(const struct server *server, const struct config_target *config,
+                            struct boot_target *target, struct boot_lun *luns)
+{
+    const struct served_target *served = targets_find(server, config->name);
+    *target = (struct boot_target){.name = config->name,
+                                   .ready = served && served->iscsi,
+                                   .open = config->open,
+                                   .needs_secret = config->auth.mode != CONFIG_AUTH_NONE,
+                                   .luns = luns,
+                                   .lun_count = config->luns.count};
+    for (unsigned i = 0; i < config->luns.count; i++)
+        luns[i] = (struct boot_lun){.number = config->luns.items[i].number,
+                                    .read_only = config->luns.items[i].read_only,
+                                    .per_client = config_lun_per_client(&config->luns.items[i])};
+    return config->luns.count;
+}
+
+static int policy_init(const struct server *server, struct policy *to)
+{
+    const struct config *config = server->config;
+    unsigned luns = 0;
+    for (unsigned i = 0; i < config->targets.count; i++)
+        luns += config->targets.items[i].luns.count;
+    *to = (struct policy){.rules = calloc(config->clients.count + 1u, sizeof *to->rules),
+                          .targets = calloc(config->targets.count + 1u, sizeof *to->targets),
+                          .luns = calloc(luns + 1u, sizeof *to->luns)};
+    if (!to->rules || !to->targets || !to->luns) {
+        policy_done(to);
+        return -ENOMEM;
+    }
+    for (unsigned i = 0; i < config->clients.count; i++)
+        fill_rule(&config->clients.items[i], &to->rules[i]);
+    luns = 0;
+    for (unsigned i = 0; i < config->targets.count; i++)
+        luns += fill_target(server, &config->targets.items[i], &to->targets[i], to->luns + luns);
+    to->policy = (struct boot_policy){.serving = server->serving && !server->draining,
+                                      .rules = to->rules,
+                                      .rule_count = config->clients.count,
+                                      .targets = to->targets,
+                                      .target_count = config->targets.count};
+    return 0;
+}
+
+/* ── scripts ─────────────────────────────────────────────────────────────────────────────────────
+ */
+
+bool boot_source_is_entry(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    return strcmp(slash ? slash + 1 : name, "autoexec.ipxe") == 0;
+}
+
+int boot_source_entry(struct server *server, const struct boot_reach *reach, struct buffer *out)
+{
+    struct boot_server where;
+    server_of(server, reach, &where);
+    if (!where.port)
+        return -EADDRNOTAVAIL;
+    boot_script_entry(out, &where);
+    return out->failed ? -ENOMEM : 0;
+}
+
+/* Only what the client's firmware talks to directly needs no gateway. */
+static bool is_on_link(const struct server *server, const struct boot_reach *reach)
+{
+    struct in_addr peer, local;
+    if (inet_pton(AF_INET, reach->peer, &peer) != 1 ||
+        inet_pton(AF_INET, reach->local, &local) != 1)
+        return false;
+    return dhcp_server_is_on_link(server, ntohl(local.s_addr), ntohl(peer.s_addr));
+}
+
+/* One request on its way to a script. */
+struct asking {
+    struct server *server;
+    const struct boot_reach *reach;
+    struct boot_server where;
+    struct boot_decision decision;
+    struct served_target *target; /* of the decision; NULL: not there */
+    struct buffer *out;
+    struct boot_answer *answer;
+};
+
+static void put_stop(struct asking *asking, const char *detail)
+{
+    const struct boot_decision *decision = &asking->decision;
+    boot_script_stop(asking->out, &asking->where, &asking->answer->client, decision, detail);
+    snprintf(asking->answer->words, sizeof asking->answer->words, "%s%s%s",
+             boot_reason_text(decision->reason), detail ? ", " : "", detail ? detail : "");
+}
+
+/* Why its disk is not ready. NULL: nothing to tell. */
+static const struct served_lun *late_lun(const struct served_target *target)
+{
+    for (unsigned i = 0; target && i < target->lun_count; i++)
+        if (target->luns[i].state != LUN_OPEN)
+            return &target->luns[i];
+    return NULL;
+}
+
+static int put_not_now(struct asking *asking)
+{
+    const struct served_lun *lun = late_lun(asking->target);
+    bool is_late =
+        asking->decision.reason == BOOT_REASON_NOT_READY && lun && lun->state == LUN_WAITING;
+    asking->answer->kind = is_late ? BOOT_ANSWER_LATER : BOOT_ANSWER_STOP;
+    const char *why = lun ? lun->error.text : asking->target ? asking->target->problem.text : "";
+    put_stop(asking, asking->decision.reason == BOOT_REASON_NOT_READY && *why ? why : NULL);
+    return 0;
+}
+
+static int put_start(struct asking *asking)
+{
+    const struct server *server = asking->server;
+    const struct served_target *target = asking->target;
+    const struct boot_decision *decision = &asking->decision;
+    char *initiator = asking->answer->initiator;
+    char portal[INET6_ADDRSTRLEN];
+    enum config_auth_mode mode = target->config->auth.mode;
+    struct boot_start start = {
+        .client = &asking->answer->client,
+        .target_name = target->config->name,
+        .portal_address = portal,
+        .portal_port = iscsi_server_portal_at(server, asking->reach->local, portal),
+        .iqn = target->iqn,
+        .lun = decision->lun,
+        .initiator = initiator,
+        .mask_gateway = is_on_link(server, asking->reach),
+        .menu = decision->menu,
+        .menu_timeout_ms = server->config->menu.timeout_ms,
+    };
+    if (mode != CONFIG_AUTH_NONE) {
+        start.user = target->secrets.initiator.name;
+        start.secret = target->secrets.initiator.secret;
+    }
+    if (mode == CONFIG_AUTH_MUTUAL) {
+        start.reverse_user = target->secrets.target.name;
+        start.reverse_secret = target->secrets.target.secret;
+    }
+    struct error error;
+    int result = boot_initiator_name(decision->rule ? decision->rule->initiator : NULL,
+                                     start.client, initiator);
+    if (result)
+        error_set(&error, result, "The initiator name for this client is too long.");
+    else
+        result = boot_script_start(asking->out, &asking->where, &start, &error);
+    if (result) {
+        initiator[0] = '\0';
+        log_error("a client cannot be booted: %s", error.text);
+        return result;
+    }
+    asking->answer->kind = decision->menu ? BOOT_ANSWER_MENU : BOOT_ANSWER_START;
+    snprintf(asking->answer->words, sizeof asking->answer->words, "target %s LUN %u as %s",
+             target->config->name, decision->lun, initiator);
+    return 0;
+}
+
+static void read_client(const char *query, struct boot_client *to)
+{
+    char mac[64], uuid[64], serial[2 * BOOT_SERIAL_BYTES];
+    bool has_mac = http_query_value(query, "mac", mac, sizeof mac) == 0;
+    bool has_uuid = http_query_value(query, "uuid", uuid, sizeof uuid) == 0;
+    bool has_serial = http_query_value(query, "serial", serial, sizeof serial) == 0;
+    boot_client_read(to, has_mac ? mac : NULL, has_uuid ? uuid : NULL, has_serial ? serial : NULL);
+}
+
+static int answer(struct asking *asking, const struct policy *policy)
+{
+    struct boot_decision *decision = &asking->decision;
+    boot_decide(&policy->policy, &asking->answer->client, false, decision);
+    asking->target = decision->target ? targets_find(asking->server, decision->target->name) : NULL;
+    return decision->verdict == BOOT_START ? put_start(asking) : put_not_now(asking);
+}
+
+int boot_source_script(struct server *server, const struct boot_reach *reach, const char *query,
+                       struct buffer *out, struct boot_answer *ret_answer)
+{
+    struct asking asking = {.server = server, .reach = reach, .out = out, .answer = ret_answer};
+    struct policy policy;
+    *ret_answer = (struct boot_answer){.kind = BOOT_ANSWER_ENTRY};
+    read_client(query, &ret_answer->client);
+    if (!*query)
+        return boot_source_entry(server, reach, out);
+    server_of(server, reach, &asking.where);
+    int result = policy_init(server, &policy);
+    if (result)
+        return result;
+    result = answer(&asking, &policy);
+    policy_done(&policy);
+    return result ? result : out->failed ? -ENOMEM : 0;
+}
