@@ -80,12 +80,37 @@ static void run_write(struct job *job)
     }
 }
 
+static void run_write_back(struct job *job)
+{
+    (void)transfer_write_back(container_of(job, struct raw_device, write_back));
+}
+
+static void end_write_back(struct job *job)
+{
+    struct raw_device *raw = container_of(job, struct raw_device, write_back);
+    raw->writing_back = false;
+    if (atomic_load(&raw->latched))
+        block_device_latch(&raw->device, "write-back", -EIO);
+    block_device_release(&raw->device);
+}
+
+static void begin_write_back(struct raw_device *raw)
+{
+    raw->writing_back = true;
+    raw->write_back.run = run_write_back;
+    raw->write_back.done = end_write_back;
+    block_device_hold(&raw->device);
+    job_queue_submit(raw->flushes, &raw->write_back);
+}
+
 static void end_writes(struct job *job)
 {
     struct block_request *request = request_of(job);
+    struct raw_device *raw = raw_of(request->device);
+    if (!raw->writing_back && transfer_write_back_due(raw))
+        begin_write_back(raw);
     while (request) {
         struct block_request *next = request->next;
-        struct raw_device *raw = raw_of(request->device);
         if (request->result < 0 && atomic_load(&raw->latched))
             block_device_latch(&raw->device, "write", request->result);
         block_request_complete(request, request->result);

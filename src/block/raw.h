@@ -36,6 +36,8 @@ struct raw_device {
     /* Set by the worker that saw the fault, so that no write begun later is acknowledged. */
     atomic_bool latched;
     atomic_ullong dirty_bytes; /* written into the page cache since write-back was started */
+    struct job write_back;     /* on the thread of flushes, so that no write waits for it */
+    bool writing_back;
 
     struct block_request *flushing;      /* these wait for the running flush */
     struct block_request *waiting_flush; /* these came later and need another one */
@@ -69,6 +71,9 @@ int transfer_read(struct raw_device *raw, struct block_request *request);
 #define TRANSFER_MERGE_LIMIT 64
 int transfer_write(struct raw_device *raw, struct block_request *const requests[], unsigned count);
 int transfer_flush(struct raw_device *raw);
+/* Whether enough has been written into the page cache to start its way to the disk; true once. */
+bool transfer_write_back_due(struct raw_device *raw);
+int transfer_write_back(struct raw_device *raw);
 int transfer_discard(struct raw_device *raw, const struct block_request *request);
 int transfer_write_zeroes(struct raw_device *raw, const struct block_request *request);
 int transfer_prefetch(struct raw_device *raw, const struct block_request *request);

@@ -140,13 +140,21 @@ static int write_vectors(const struct raw_device *raw, struct iovec *vectors, un
     return 0;
 }
 
-/* Starts write-back now and then, so that a flush does not find gigabytes. */
-static int bound_dirty_window(struct raw_device *raw, uint64_t written_bytes)
+/* Write-back starts now and then, so that a flush does not find gigabytes. */
+bool transfer_write_back_due(struct raw_device *raw)
 {
-    uint64_t dirty = atomic_fetch_add(&raw->dirty_bytes, written_bytes) + written_bytes;
-    if (dirty < WRITE_BACK_BYTES || !atomic_exchange(&raw->dirty_bytes, 0))
+    return atomic_load(&raw->dirty_bytes) >= WRITE_BACK_BYTES &&
+           atomic_exchange(&raw->dirty_bytes, 0);
+}
+
+/* A failure leaves the state of acknowledged bytes unknown. */
+int transfer_write_back(struct raw_device *raw)
+{
+    if (!sync_file_range(raw->buffered, 0, 0, SYNC_FILE_RANGE_WRITE))
         return 0;
-    return sync_file_range(raw->buffered, 0, 0, SYNC_FILE_RANGE_WRITE) < 0 ? -errno : 0;
+    int result = -errno;
+    atomic_store(&raw->latched, true);
+    return result;
 }
 
 /* Errors that say nothing about bytes acknowledged before. */
@@ -162,8 +170,7 @@ static int settle_write(struct raw_device *raw, int result, uint64_t offset_byte
                         uint64_t length_bytes)
 {
     if (!raw->writes_direct) {
-        if (!result)
-            result = bound_dirty_window(raw, length_bytes);
+        atomic_fetch_add(&raw->dirty_bytes, length_bytes);
         if (result < 0 && !concerns_itself_alone(result))
             atomic_store(&raw->latched, true);
     } else if (result < 0) {

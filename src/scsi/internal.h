@@ -112,6 +112,16 @@ struct mode_parameters {
 
 struct sanitize;
 
+/* A run of READs that each begin where the last one ended. */
+#define READ_STREAMS 4
+struct read_stream {
+    uint64_t next_bytes;  /* where the next READ of the run would begin */
+    uint64_t ahead_bytes; /* up to here everything has been asked for */
+    uint32_t window_bytes;
+    unsigned reads;
+    uint64_t used; /* on lu->stream_clock: the least lately used one gives way */
+};
+
 struct scsi_lu {
     const struct scsi_environment *environment;
     struct block_device *device;
@@ -135,7 +145,13 @@ struct scsi_lu {
     bool deallocated;          /* a block erase went over the whole medium; no write since */
     uint32_t start_stop_cycles;
     bool stopped;
+
+    struct read_stream streams[READ_STREAMS];
+    uint64_t stream_clock;
 };
+
+/* read_ahead.c: a READ of this range has been asked for */
+void read_ahead_note(struct scsi_lu *lu, uint64_t offset_bytes, uint64_t length_bytes);
 
 /* ── commands ────────────────────────────────────────────────────────────────────────────────── */
 

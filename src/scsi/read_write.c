@@ -11,10 +11,12 @@ static bool wants_unit_access(const struct command *command)
 static enum scsi_verdict answer_from_device(struct command *command)
 {
     struct scsi_task *task = &command->task;
-    const struct scsi_lu *lu = command->itl->lu;
+    struct scsi_lu *lu = command->itl->lu;
     task->device_offset_bytes = lu_bytes(lu, command->first_block);
     task->data_in_bytes = lu_bytes(lu, command->blocks);
     task->data_source = task->data_in_bytes ? SCSI_DATA_DEVICE : SCSI_DATA_NONE;
+    if (task->data_in_bytes)
+        read_ahead_note(lu, task->device_offset_bytes, task->data_in_bytes);
     return command_good(command);
 }
 

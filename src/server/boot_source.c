@@ -257,7 +257,7 @@ static void put_stop(struct asking *asking, const char *detail)
 {
     const struct boot_decision *decision = &asking->decision;
     boot_script_stop(asking->out, &asking->where, &asking->answer->client, decision, detail);
-    snprintf(asking->answer->words, sizeof asking->answer->words, "%s%s%s",
+    snprintf(asking->answer->words, sizeof asking->answer->words, "%s%s%.150s",
              boot_reason_text(decision->reason), detail ? ", " : "", detail ? detail : "");
 }
 
