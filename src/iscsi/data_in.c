@@ -59,6 +59,7 @@ static struct residual command_residual(const struct iscsi_command *command)
 static void note_answer(struct iscsi_command *command)
 {
     struct iscsi_session *session = command->connection->session;
+    bool is_first = !session->reads && !session->writes;
     session_note_latency(session, command->connection->now_us - command->received_us);
     if (command->task->status != SCSI_STATUS_GOOD)
         session->errors++;
@@ -69,6 +70,8 @@ static void note_answer(struct iscsi_command *command)
         session->writes++;
         session->written_bytes += command->received_bytes;
     }
+    if (is_first && (session->reads || session->writes))
+        connection_event(command->connection, ISCSI_EVENT_FIRST_COMMAND, "");
 }
 
 /* ── SCSI Response ───────────────────────────────────────────────────────────────────────────────

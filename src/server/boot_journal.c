@@ -342,8 +342,6 @@ static const struct {
     [ISCSI_EVENT_FIRST_COMMAND] = {JOURNAL_READ,          JOURNAL_OS_READ         },
 };
 
-static void look_at_sessions(struct boot_journal *journal);
-
 static void person_of_session(const struct server *server, const char *peer, const char *initiator,
                               struct person *to)
 {
@@ -355,20 +353,21 @@ static void person_of_session(const struct server *server, const char *peer, con
 
 /* Of the sessions of one initiator the last one counts: iscsid makes its session anew. */
 struct session_search {
-    const char *initiator;
+    const struct iscsi_event *ended;
     bool found;
 };
 
 static void match_session(void *context, const struct iscsi_session_info *info)
 {
     struct session_search *search = context;
-    search->found |= !info->discovery && strcmp(info->initiator, search->initiator) == 0 &&
+    search->found |= !info->discovery && info->tsih != search->ended->tsih &&
+                     strcmp(info->initiator, search->ended->initiator) == 0 &&
                      !journal_isid_is_firmware(info->isid);
 }
 
-static bool has_other_session(struct server *server, const char *initiator)
+static bool has_other_session(struct server *server, const struct iscsi_event *ended)
 {
-    struct session_search search = {.initiator = initiator};
+    struct session_search search = {.ended = ended};
     iscsi_node_for_each_session(server->node, match_session, &search);
     return search.found;
 }
@@ -399,7 +398,7 @@ void boot_journal_iscsi(struct server *server, const struct iscsi_event *event)
     person_of_session(server, event->peer, event->initiator, &person);
     if (is_firmware && event->kind == ISCSI_EVENT_LOGIN && !ev_is_active(&journal->progress))
         ev_timer_again(server->loop, &journal->progress);
-    if (told.step == JOURNAL_OS_ENDED && has_other_session(server, event->initiator))
+    if (told.step == JOURNAL_OS_ENDED && has_other_session(server, event))
         return;
     if (told.step)
         note(server, &person.identity, &told);

@@ -332,14 +332,18 @@ static bool may_log(struct dhcp_interface *interface)
 static void on_answered(struct dhcp_interface *interface, const struct dhcp_event *event)
 {
     char mac[MAC_TEXT_BYTES], address[ADDRESS_BYTES];
-    if (!may_log(interface))
+    /* Who boots is in the journal, step by step. */
+    enum log_level level = event->stage == DHCP_BOOT_NONE ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
+    if (log_get_level() < level || !may_log(interface))
         return;
-    log_info("%s: DHCP %s answered with %s: client=%s class=\"%s\" arch=\"%s\" address=%s boot=%s",
-             interface->kernel.name, dhcp_message_type_name(event->request),
-             dhcp_message_type_name(event->reply), mac_text(event->client.mac, mac),
-             dhcp_client_class_name(event->client.class),
-             event->client.architecture ? event->client.architecture->name : "-",
-             event->address ? address_text(event->address, address) : "-", escaped(event->boot));
+    log_message(
+        level,
+        "%s: DHCP %s answered with %s: client=%s class=\"%s\" arch=\"%s\" address=%s boot=%s",
+        interface->kernel.name, dhcp_message_type_name(event->request),
+        dhcp_message_type_name(event->reply), mac_text(event->client.mac, mac),
+        dhcp_client_class_name(event->client.class),
+        event->client.architecture ? event->client.architecture->name : "-",
+        event->address ? address_text(event->address, address) : "-", escaped(event->boot));
 }
 
 static void on_silent(struct dhcp_interface *interface, const struct dhcp_event *event)

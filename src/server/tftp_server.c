@@ -24,8 +24,9 @@
 
 #define REQUESTS_PER_TURN 64
 #define PACKETS_PER_TURN  64
-#define SEND_BUFFER_BYTES (4 << 20) /* a window of large blocks at once; the kernel may give less \
-                                     */
+#define SEND_BUFFER_BYTES                                                   \
+    (4 << 20) /* a window of large blocks at once; the kernel may give less \
+               */
 
 struct tftp_port {
     struct tftp_port *prev, *next;
@@ -179,11 +180,11 @@ static void tell_end(struct tftp_client *client)
         boot_journal_file_sent(tftp->server, &client->told);
     else
         boot_journal_file_failed(tftp->server, &client->told, ends[report->end], problem);
-    if (may_log(tftp))
-        log_info("tftp: %s: file=%s bytes=%llu ms=%llu again=%u client=%s", escaped(problem),
-                 escaped(client->file->name), (unsigned long long)report->bytes,
-                 (unsigned long long)report->duration_ms, report->retransmissions,
-                 client->told.peer);
+    if (log_get_level() >= LOG_LEVEL_DEBUG && may_log(tftp)) /* the journal tells it, too */
+        log_debug("tftp: %s: file=%s bytes=%llu ms=%llu again=%u client=%s", escaped(problem),
+                  escaped(client->file->name), (unsigned long long)report->bytes,
+                  (unsigned long long)report->duration_ms, report->retransmissions,
+                  client->told.peer);
 }
 
 /* Says what the transfer has to say, and ends it if it is over. False: it is gone. */
