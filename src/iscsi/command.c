@@ -169,7 +169,7 @@ static void command_abort(struct scsi_task *task, bool answer)
     struct iscsi_command *command = task->transport;
     command->answer_abort = answer && command->connection->phase != PHASE_CLOSED;
     if (command->state == COMMAND_EXECUTING || command->state == COMMAND_FETCHING)
-        return; /* done or fetched comes */
+        return;                           /* done or fetched comes */
     connection_wake(command->connection); /* others may have waited for its credit */
     command_unlink(command);
     if (command->answer_abort)
@@ -336,8 +336,8 @@ static int command_gather(struct iscsi_command *command)
         return connection_fail(connection,
                                "unsolicited Data-Out announced in spite of InitialR2T=Yes");
 
-    command->gather_bytes = min_of(command->task->data_out_wanted_bytes,
-                                   command->task->data_out_expected_bytes);
+    command->gather_bytes =
+        min_of(command->task->data_out_wanted_bytes, command->task->data_out_expected_bytes);
     command->immediate_bytes = immediate;
     if (!command->gather_bytes)
         return 0; /* whatever arrives is swallowed */
@@ -392,7 +392,7 @@ static int refuse_command(struct iscsi_connection *connection, enum scsi_status 
     const uint8_t *bhs = connection->in.header;
     connection->in.handler = NULL;
     struct iscsi_response *response =
-        response_new(connection, OP_SCSI_RESPONSE, load_be32(bhs + BHS_ITT), NULL, 0);
+        response_new(OP_SCSI_RESPONSE, load_be32(bhs + BHS_ITT), NULL, 0);
     if (!response)
         return connection_fail(connection, "out of memory");
     response->bhs[1] = BHS_FINAL | (load_be32(bhs + 20) ? DATA_IN_UNDERFLOW : 0);

@@ -183,6 +183,10 @@ int iscsi_connection_received(struct iscsi_connection *connection, size_t bulk_b
     int result = bulk_bytes ? framing_receive_bulk(connection, bulk_bytes) : 0;
     if (!result)
         result = framing_receive(connection, data, length);
+    if (!result && connection->responses_bytes > RESPONSES_LIMIT_BYTES)
+        result = connection_fail(connection,
+                                 "the peer asks but does not read: %zu bytes of answers wait",
+                                 connection->responses_bytes);
     connection->in_call = false;
     if (result && !connection->failed)
         connection_fail(connection, "internal error %d", result);

@@ -179,7 +179,7 @@ struct iscsi_connection {
     uint32_t text_ttt;
 
     struct iscsi_answer *answers;
-    size_t responses_bytes;
+    size_t responses_bytes;        /* of answers that wait to be read or to be given */
     struct iscsi_command *waiting; /* for credit, first come first served */
     size_t credit_used, reserve_used;
     struct iscsi_management *managements;
@@ -202,10 +202,10 @@ void connection_wake(struct iscsi_connection *connection);
 void connection_drained(struct iscsi_connection *connection);
 
 /* response.c */
-/* A response to the PDU being handled: opcode, ITT and F are set; NULL ends the connection for want
- * of memory. */
-struct iscsi_response *response_new(struct iscsi_connection *connection, uint8_t opcode,
-                                    uint32_t itt, const void *data, uint32_t data_bytes);
+/* A response to the PDU being handled: opcode, ITT and F are set. NULL: no memory; the connection
+ * has to end. */
+struct iscsi_response *response_new(uint8_t opcode, uint32_t itt, const void *data,
+                                    uint32_t data_bytes);
 void response_send(struct iscsi_connection *connection, struct iscsi_response *response);
 /* Reject of the PDU being handled, RFC 7143 §11.17. */
 int response_reject(struct iscsi_connection *connection, uint8_t reason);

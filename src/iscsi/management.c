@@ -1,4 +1,5 @@
 /* management.c - Task Management Function Request and Response, RFC 7143 §11.5 and §11.6. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -51,14 +52,14 @@ static const uint8_t responses[] = {
     [SCSI_INCORRECT_LUN] = RESPONSE_NO_LUN,
 };
 
-static void respond(struct iscsi_connection *connection, uint32_t itt, uint8_t code)
+static int respond(struct iscsi_connection *connection, uint32_t itt, uint8_t code)
 {
-    struct iscsi_response *response =
-        response_new(connection, OP_TASK_MANAGEMENT_RESPONSE, itt, NULL, 0);
+    struct iscsi_response *response = response_new(OP_TASK_MANAGEMENT_RESPONSE, itt, NULL, 0);
     if (!response)
-        return;
+        return -ENOMEM;
     response->bhs[2] = code;
     response_send(connection, response);
+    return 0;
 }
 
 /* TARGET COLD RESET ends every session of the target once its response is on the way. */
@@ -85,11 +86,15 @@ static void management_done(struct scsi_management *scsi, enum scsi_management_r
     if (scsi->function == SCSI_CLEAR_ACA && response == SCSI_FUNCTION_REJECTED)
         code = RESPONSE_UNSUPPORTED;
     DL_DELETE(connection->managements, management);
-    respond(connection, management->itt, code);
+    connection->responses_bytes -= sizeof *management;
+    int result = respond(connection, management->itt, code);
     if (management->function == FUNCTION_COLD_RESET)
         end_all_sessions(connection);
     free(management);
-    connection_wake(connection);
+    if (result)
+        connection_fail(connection, "out of memory");
+    else
+        connection_wake(connection);
 }
 
 void management_drop_all(struct iscsi_connection *connection)
@@ -115,17 +120,13 @@ int management_complete(struct iscsi_connection *connection)
     const uint8_t *bhs = connection->in.header;
     uint32_t itt = load_be32(bhs + BHS_ITT);
     uint8_t function = bhs[1] & 0x7f;
-    if (function == FUNCTION_TASK_REASSIGN) {
-        respond(connection, itt, RESPONSE_REASSIGN_UNSUPPORTED);
-        return 0;
-    }
-    if (function >= ARRAY_SIZE(functions) || !functions[function].known) {
-        respond(connection, itt, RESPONSE_UNSUPPORTED);
-        return 0;
-    }
+    if (function == FUNCTION_TASK_REASSIGN)
+        return respond(connection, itt, RESPONSE_REASSIGN_UNSUPPORTED);
+    if (function >= ARRAY_SIZE(functions) || !functions[function].known)
+        return respond(connection, itt, RESPONSE_UNSUPPORTED);
     struct iscsi_management *management = calloc(1, sizeof *management);
     if (!management)
-        return connection_fail(connection, "out of memory");
+        return -ENOMEM;
     management->connection = connection;
     management->itt = itt;
     management->function = function;
@@ -135,6 +136,7 @@ int management_complete(struct iscsi_connection *connection)
     management->scsi.done = management_done;
     memcpy(management->scsi.lun, bhs + BHS_LUN, sizeof management->scsi.lun);
     DL_APPEND(connection->managements, management);
+    connection->responses_bytes += sizeof *management; /* on a disk that hangs they would heap up */
     scsi_manage(&management->scsi);
     return 0;
 }

@@ -131,7 +131,7 @@ static void ask_to_log_out(struct iscsi_session *session)
     struct iscsi_connection *connection = session->connection;
     if (connection->phase != PHASE_FULL_FEATURE || session_is_firmware(session))
         return;
-    struct iscsi_response *async = response_new(connection, OP_ASYNC, RESERVED_TAG, NULL, 0);
+    struct iscsi_response *async = response_new(OP_ASYNC, RESERVED_TAG, NULL, 0);
     if (!async)
         return;
     async->bhs[36] = ASYNC_LOGOUT_REQUEST;

@@ -1,4 +1,5 @@
 /* requests.c - login, text, NOP and logout requests: what comes with a small data segment. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,14 @@ static void forget_text(struct buffer *text)
     buffer_init(text, limit);
 }
 
+/* A text request with the reserved tag begins anew, whatever was left unfinished: RFC 7143
+ * §11.10.4.
+ */
+static bool begins_exchange(const uint8_t *bhs)
+{
+    return bhs_opcode(bhs) == OP_TEXT_REQUEST && load_be32(bhs + BHS_TTT) == RESERVED_TAG;
+}
+
 /* Their data is collected in connection->text. */
 int request_begin(struct iscsi_connection *connection)
 {
@@ -23,6 +32,8 @@ int request_begin(struct iscsi_connection *connection)
         in->handler = NULL;
         return 0;
     }
+    if (begins_exchange(in->header))
+        forget_text(&connection->text);
     if (!length)
         return 0;
     in->destination = buffer_reserve(&connection->text, length);
@@ -40,7 +51,7 @@ static struct iscsi_response *login_response(struct iscsi_connection *connection
                                              const struct iscsi_login_answer *answer)
 {
     struct iscsi_response *response =
-        response_new(connection, OP_LOGIN_RESPONSE, load_be32(bhs + BHS_ITT), answer->text.data,
+        response_new(OP_LOGIN_RESPONSE, load_be32(bhs + BHS_ITT), answer->text.data,
                      (uint32_t)answer->text.length);
     if (!response)
         return NULL;
@@ -57,14 +68,13 @@ static struct iscsi_response *login_response(struct iscsi_connection *connection
     return response;
 }
 
-static void enter_full_feature(struct iscsi_connection *connection, struct iscsi_response *last)
+static int enter_full_feature(struct iscsi_connection *connection, struct iscsi_response *last)
 {
     const struct iscsi_login_result *login = iscsi_login_result(connection->login);
     struct iscsi_session *session = session_new(connection, login);
     if (!session) {
         free(last);
-        connection_fail(connection, "out of memory");
-        return;
+        return connection_fail(connection, "out of memory");
     }
     store_be16(last->bhs + 14, session->tsih);
     session->exp_cmd_sn = load_be32(last->bhs + BHS_EXP_CMD_SN);
@@ -82,6 +92,7 @@ static void enter_full_feature(struct iscsi_connection *connection, struct iscsi
     last->ends_login = true;
     response_send(connection, last);
     connection_event(connection, ISCSI_EVENT_LOGIN, "");
+    return 0;
 }
 
 static void refuse_login(struct iscsi_connection *connection,
@@ -103,15 +114,13 @@ static void refuse_login(struct iscsi_connection *connection,
 
 /* RFC 7143 §6.3.5: the old session ends first, and with it all its I/O, lest a write of the old
  * one lands after one of the new. */
-static void complete_login(struct iscsi_connection *connection, struct iscsi_response *last)
+static int complete_login(struct iscsi_connection *connection, struct iscsi_response *last)
 {
     struct iscsi_node *node = connection->node;
     const struct iscsi_login_result *login = iscsi_login_result(connection->login);
     struct iscsi_session *old = login->discovery ? NULL : session_find(node, login);
-    if (!old) {
-        enter_full_feature(connection, last);
-        return;
-    }
+    if (!old)
+        return enter_full_feature(connection, last);
     if (old->successor)
         connection_fail(old->successor, "a newer login reinstates the same session");
     connection->phase = PHASE_REINSTATING;
@@ -123,14 +132,15 @@ static void complete_login(struct iscsi_connection *connection, struct iscsi_res
         old->connection->phase = PHASE_ENDING;
         node->callbacks->close(node->context, old->connection->owner);
     }
+    return connection->failed ? -EPROTO : 0;
 }
 
 void login_continue_reinstating(struct iscsi_connection *connection)
 {
     struct iscsi_response *last = connection->last_login_response;
     connection->last_login_response = NULL;
-    enter_full_feature(connection, last);
-    connection_wake(connection);
+    if (!enter_full_feature(connection, last))
+        connection_wake(connection);
 }
 
 int login_complete(struct iscsi_connection *connection)
@@ -147,8 +157,7 @@ int login_complete(struct iscsi_connection *connection)
         return connection_fail(connection, "out of memory");
     switch (verdict) {
     case ISCSI_LOGIN_COMPLETE:
-        complete_login(connection, response);
-        return 0;
+        return complete_login(connection, response);
     case ISCSI_LOGIN_REFUSE:
         refuse_login(connection, &answer);
         break;
@@ -162,7 +171,7 @@ int login_complete(struct iscsi_connection *connection)
 /* ── text, RFC 7143 §11.10 and §11.11 ────────────────────────────────────────────────────────────
  */
 
-enum { REJECT_PROTOCOL_ERROR = 0x04 };
+enum { REJECT_PROTOCOL_ERROR = 0x04, REJECT_INVALID_FIELD = 0x09 }; /* §11.17.1 */
 
 /* One PDU of the answer; the initiator asks for the next one with our transfer tag. */
 static int send_text_reply(struct iscsi_connection *connection)
@@ -174,7 +183,7 @@ static int send_text_reply(struct iscsi_connection *connection)
         (uint32_t)min_of(left, (size_t)connection->session->login.parameters.max_send_bytes);
     bool more = chunk < left;
     struct iscsi_response *response =
-        response_new(connection, OP_TEXT_RESPONSE, load_be32(bhs + BHS_ITT),
+        response_new(OP_TEXT_RESPONSE, load_be32(bhs + BHS_ITT),
                      reply->data + connection->text_reply_sent, chunk);
     if (!response)
         return connection_fail(connection, "out of memory");
@@ -193,8 +202,8 @@ static int ask_for_more_text(struct iscsi_connection *connection)
 {
     forget_text(&connection->text_reply);
     connection->text_reply_sent = 0;
-    struct iscsi_response *response = response_new(
-        connection, OP_TEXT_RESPONSE, load_be32(connection->in.header + BHS_ITT), NULL, 0);
+    struct iscsi_response *response =
+        response_new(OP_TEXT_RESPONSE, load_be32(connection->in.header + BHS_ITT), NULL, 0);
     if (!response)
         return connection_fail(connection, "out of memory");
     response->bhs[1] = 0;
@@ -220,7 +229,7 @@ int text_complete(struct iscsi_connection *connection)
     }
     if (ttt != RESERVED_TAG && continues && !bhs_data_length(bhs))
         return send_text_reply(connection);
-    if (bhs[1] & BHS_CONTINUE)
+    if ((bhs[1] & BHS_CONTINUE) || !(bhs[1] & BHS_FINAL))
         return ask_for_more_text(connection);
     forget_text(&connection->text_reply);
     connection->text_reply_sent = 0;
@@ -240,43 +249,65 @@ int text_complete(struct iscsi_connection *connection)
 int nop_out_complete(struct iscsi_connection *connection)
 {
     const uint8_t *bhs = connection->in.header;
+    struct buffer *text = &connection->text; /* a text exchange may be under way in front of it */
     uint32_t itt = load_be32(bhs + BHS_ITT);
-    uint32_t length = (uint32_t)min_of(
-        connection->text.length, (size_t)connection->session->login.parameters.max_send_bytes);
-    struct iscsi_response *response = NULL;
+    uint32_t length = bhs_data_length(bhs);
+    size_t before = text->length - length;
     if (itt != RESERVED_TAG) { /* else it answers a ping, or only acknowledges StatSN */
-        response = response_new(connection, OP_NOP_IN, itt, connection->text.data, length);
+        length = min_of(length, connection->session->login.parameters.max_send_bytes);
+        struct iscsi_response *response =
+            response_new(OP_NOP_IN, itt, length ? text->data + before : NULL, length);
         if (!response)
             return connection_fail(connection, "out of memory");
         memcpy(response->bhs + BHS_LUN, bhs + BHS_LUN, 8);
         store_be32(response->bhs + BHS_TTT, RESERVED_TAG);
         response_send(connection, response);
     }
-    forget_text(&connection->text);
+    text->length = before;
+    if (!before)
+        forget_text(text);
     return 0;
 }
 
 /* ── logout, RFC 7143 §11.14 and §11.15 ──────────────────────────────────────────────────────────
  */
 
-enum {
-    LOGOUT_FOR_RECOVERY = 2,
-    LOGOUT_NO_RECOVERY = 2,
+enum { /* reasons */
+       LOGOUT_SESSION = 0,
+       LOGOUT_CONNECTION = 1,
+       LOGOUT_FOR_RECOVERY = 2,
 };
+
+enum { /* responses */
+       LOGOUT_DONE = 0,
+       LOGOUT_NO_SUCH_CONNECTION = 1,
+       LOGOUT_NO_RECOVERY = 2,
+};
+
+static uint8_t judge_logout(const struct iscsi_connection *connection, uint8_t reason)
+{
+    uint16_t cid = load_be16(connection->in.header + 20);
+    if (reason == LOGOUT_FOR_RECOVERY)
+        return LOGOUT_NO_RECOVERY;
+    if (reason == LOGOUT_CONNECTION && cid != connection->session->login.cid)
+        return LOGOUT_NO_SUCH_CONNECTION;
+    return LOGOUT_DONE;
+}
 
 int logout_complete(struct iscsi_connection *connection)
 {
     const uint8_t *bhs = connection->in.header;
+    uint8_t reason = bhs[1] & 0x7f;
+    if (reason > LOGOUT_FOR_RECOVERY)
+        return response_reject(connection, REJECT_INVALID_FIELD);
     struct iscsi_response *response =
-        response_new(connection, OP_LOGOUT_RESPONSE, load_be32(bhs + BHS_ITT), NULL, 0);
+        response_new(OP_LOGOUT_RESPONSE, load_be32(bhs + BHS_ITT), NULL, 0);
     if (!response)
         return connection_fail(connection, "out of memory");
-    if ((bhs[1] & 0x7f) == LOGOUT_FOR_RECOVERY) {
-        response->bhs[2] = LOGOUT_NO_RECOVERY;
-        response_send(connection, response);
-        return 0;
-    }
+    response->bhs[2] = judge_logout(connection, reason);
     response_send(connection, response);
+    if (response->bhs[2] != LOGOUT_DONE)
+        return 0;
     connection->phase = PHASE_ENDING;
     connection->session->logged_out = true;
     connection_event(connection, ISCSI_EVENT_SESSION_ENDED, "logout");

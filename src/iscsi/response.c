@@ -47,14 +47,12 @@ static void drop_response(struct iscsi_answer *answer)
     free(container_of(answer, struct iscsi_response, answer));
 }
 
-struct iscsi_response *response_new(struct iscsi_connection *connection, uint8_t opcode,
-                                    uint32_t itt, const void *data, uint32_t data_bytes)
+struct iscsi_response *response_new(uint8_t opcode, uint32_t itt, const void *data,
+                                    uint32_t data_bytes)
 {
     struct iscsi_response *response = calloc(1, sizeof *response + data_bytes);
-    if (!response) {
-        connection_fail(connection, "out of memory");
+    if (!response)
         return NULL;
-    }
     response->answer.emit = emit_response;
     response->answer.drop = drop_response;
     response->bhs[0] = opcode;
@@ -71,15 +69,12 @@ void response_send(struct iscsi_connection *connection, struct iscsi_response *r
 {
     connection->responses_bytes += sizeof *response + response->data_bytes;
     connection_queue(connection, &response->answer);
-    if (connection->responses_bytes > RESPONSES_LIMIT_BYTES)
-        connection_fail(connection, "the peer asks but does not read: %zu bytes of answers wait",
-                        connection->responses_bytes);
 }
 
 int response_reject(struct iscsi_connection *connection, uint8_t reason)
 {
     struct iscsi_response *reject =
-        response_new(connection, OP_REJECT, RESERVED_TAG, connection->in.header, BHS_BYTES);
+        response_new(OP_REJECT, RESERVED_TAG, connection->in.header, BHS_BYTES);
     if (!reject)
         return connection_fail(connection, "out of memory");
     reject->bhs[2] = reason;
