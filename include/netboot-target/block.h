@@ -246,6 +246,10 @@ struct block_identity {
     enum block_identity_source source;
     uint8_t bytes[16];
     char description[128]; /* "GPT 6f1c…", for logs */
+    /* The WWN or serial number, also where a table gives the identity: another one means another
+     * disk, not a new table. */
+    bool has_hardware;
+    uint8_t hardware[16];
 };
 
 /* Blocks on the disk: at start, or on a worker. */

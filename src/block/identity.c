@@ -134,8 +134,12 @@ int identity_read(const struct system_root *root, const struct block_location *l
                          strerror(errno));
     struct block_identity identity = {.source = BLOCK_IDENTITY_NONE,
                                       .description = "nothing on it says who it is"};
+    struct block_identity hardware = identity;
+    bool has_hardware = identify_by_serial(&origin, &hardware);
     if (!identify_by_table(&origin, descriptor, &identity))
-        identify_by_serial(&origin, &identity);
+        identity = hardware;
+    identity.has_hardware = has_hardware;
+    memcpy(identity.hardware, hardware.bytes, sizeof identity.hardware);
     *ret_identity = identity;
     return 0;
 }

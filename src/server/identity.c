@@ -47,49 +47,71 @@ static void record_name(const struct served_lun *lun, char *to, size_t size)
     snprintf(to, size, "identity-%s-%u", lun->target->config->name, lun->number);
 }
 
-/* A record is "HEX DEVICE"; one about another device than the configured one does not count. */
-static bool load_kept(struct served_lun *lun)
+/* A record is "HEX DEVICE", and in a second line the hardware's identity if that is known; one
+ * about another device than the configured one does not count. */
+void identity_load(struct served_lun *lun)
 {
     char name[128];
     record_name(lun, name, sizeof name);
     size_t length;
+    struct kept_identity *kept = &lun->kept;
     _cleanup_free_ char *record = state_load(lun->target->server->state, name, &length);
     if (!record || length < IDENTITY_HEX || record[IDENTITY_HEX - 1] != ' ')
-        return false;
+        return;
     const char *device = record + IDENTITY_HEX;
-    if (strncmp(device, specification(lun), strlen(specification(lun))) != 0 ||
-        device[strlen(specification(lun))] != '\n')
-        return false;
-    if (!from_hex(lun->identity, record))
-        return false;
-    snprintf(lun->identity_text, sizeof lun->identity_text, "kept since its first export");
-    return true;
+    size_t device_length = strlen(specification(lun));
+    if (strncmp(device, specification(lun), device_length) != 0 || device[device_length] != '\n')
+        return;
+    kept->valid = from_hex(kept->bytes, record);
+    kept->has_hardware = from_hex(kept->hardware, device + device_length + 1);
 }
 
-static void keep(const struct served_lun *lun)
+static void keep(struct served_lun *lun)
 {
+    struct kept_identity *kept = &lun->kept;
+    kept->valid = true;
+    kept->has_hardware = lun->derived.has_hardware;
+    memcpy(kept->bytes, lun->identity, IDENTITY_BYTES);
+    memcpy(kept->hardware, lun->derived.hardware, IDENTITY_BYTES);
     char name[128];
     char hex[IDENTITY_HEX];
+    char hardware[IDENTITY_HEX] = "";
     record_name(lun, name, sizeof name);
-    to_hex(hex, lun->identity, IDENTITY_BYTES);
+    to_hex(hex, kept->bytes, IDENTITY_BYTES);
+    if (kept->has_hardware)
+        to_hex(hardware, kept->hardware, IDENTITY_BYTES);
     char record[4400];
-    int length = snprintf(record, sizeof record, "%s %s\n", hex, specification(lun));
+    int length = snprintf(record, sizeof record, "%s %s\n%s\n", hex, specification(lun), hardware);
     struct store *store = state_store(lun->target->server->state);
     store->put(store, name, record, (size_t)length, NULL, NULL);
 }
 
-static const struct served_lun *find_twin(const struct served_lun *lun)
+/* A kernel name such as /dev/sda may be another disk today. */
+static void forget_kept_of_other_disk(struct served_lun *lun)
 {
-    const struct served_target *target;
-    DL_FOREACH (lun->target->server->targets, target) {
-        for (unsigned i = 0; i < target->lun_count; i++) {
-            const struct served_lun *other = &target->luns[i];
-            if (other != lun && other->state == LUN_OPEN && !target->removing &&
-                !memcmp(other->identity, lun->identity, IDENTITY_BYTES))
-                return other;
-        }
+    struct kept_identity *kept = &lun->kept;
+    if (!kept->valid || !kept->has_hardware || !lun->derived.has_hardware ||
+        !memcmp(kept->hardware, lun->derived.hardware, IDENTITY_BYTES))
+        return;
+    log_warning("target %s, LUN %u: %s is another disk than at its first export, so it gets an "
+                "identity of its own; name disks by /dev/disk/by-id/… to be sure of them",
+                lun->target->config->name, lun->number, specification(lun));
+    kept->valid = false;
+}
+
+static void choose(struct served_lun *lun)
+{
+    size_t size = sizeof lun->identity_text;
+    if (lun->kept.valid) {
+        memcpy(lun->identity, lun->kept.bytes, IDENTITY_BYTES);
+        snprintf(lun->identity_text, size, "kept since its first export");
+    } else if (lun->derived.source != BLOCK_IDENTITY_NONE) {
+        memcpy(lun->identity, lun->derived.bytes, IDENTITY_BYTES);
+        snprintf(lun->identity_text, size, "%s", lun->derived.description);
+    } else {
+        system_random.fill(&system_random, lun->identity, IDENTITY_BYTES);
+        snprintf(lun->identity_text, size, "generated, since nothing on the disk names it");
     }
-    return NULL;
 }
 
 /* A copy of another disk that the configuration gives names of its own. */
@@ -98,31 +120,44 @@ static bool is_told_apart(const struct served_lun *lun)
     return lun->config->serial && lun->config->naa.length;
 }
 
-int identity_resolve(struct served_lun *lun, struct error *error)
+/* A LUN that had this identity before keeps it, whichever of the two disks is opened first. */
+static bool has_identity(const struct served_lun *lun, const uint8_t identity[IDENTITY_BYTES])
 {
-    bool kept = load_kept(lun);
-    if (!kept) {
-        if (lun->derived.source != BLOCK_IDENTITY_NONE) {
-            memcpy(lun->identity, lun->derived.bytes, IDENTITY_BYTES);
-            snprintf(lun->identity_text, sizeof lun->identity_text, "%s", lun->derived.description);
-        } else {
-            system_random.fill(&system_random, lun->identity, IDENTITY_BYTES);
-            snprintf(lun->identity_text, sizeof lun->identity_text,
-                     "generated, since nothing on the disk names it");
+    if (is_told_apart(lun))
+        return false;
+    if (lun->state == LUN_OPEN)
+        return !memcmp(lun->identity, identity, IDENTITY_BYTES);
+    return lun->kept.valid && !memcmp(lun->kept.bytes, identity, IDENTITY_BYTES);
+}
+
+static const struct served_lun *find_twin(const struct served_lun *lun)
+{
+    const struct served_target *target;
+    DL_FOREACH (lun->target->server->targets, target) {
+        for (unsigned i = 0; i < target->lun_count && !target->removing; i++) {
+            const struct served_lun *other = &target->luns[i];
+            if (other != lun && has_identity(other, lun->identity))
+                return other;
         }
     }
-    const struct served_lun *twin = find_twin(lun);
-    if (!twin || is_told_apart(lun)) {
-        if (!kept)
-            keep(lun);
-        return 0;
-    }
-    return error_set(
-        error, -EEXIST,
-        "%s has the same identity as %s (LUN %u of target %s), as if it were a copy: give it a new "
-        "disk GUID (sgdisk -G), or set serial and naa of this LUN (and iqn of its target) in the "
-        "configuration",
-        specification(lun), specification(twin), twin->number, twin->target->config->name);
+    return NULL;
+}
+
+int identity_resolve(struct served_lun *lun, struct error *error)
+{
+    forget_kept_of_other_disk(lun);
+    choose(lun);
+    const struct served_lun *twin = is_told_apart(lun) ? NULL : find_twin(lun);
+    if (twin)
+        return error_set(
+            error, -EEXIST,
+            "%s has the same identity as %s (LUN %u of target %s), as if it were a copy: give it a "
+            "new disk GUID (sgdisk -G), or set serial and naa of this LUN (and iqn of its target) "
+            "in the configuration",
+            specification(lun), specification(twin), twin->number, twin->target->config->name);
+    if (!lun->kept.valid)
+        keep(lun);
+    return 0;
 }
 
 void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options *options)

@@ -39,6 +39,14 @@ enum lun_state {
     LUN_CLOSING,
 };
 
+/* What the state directory says of a LUN's identity. */
+struct kept_identity {
+    bool valid;
+    bool has_hardware;
+    uint8_t bytes[16];
+    uint8_t hardware[16]; /* of the disk it was given to */
+};
+
 struct served_lun {
     struct served_target *target;
     const struct config_lun *config; /* of target->config */
@@ -49,6 +57,7 @@ struct served_lun {
     struct block_device *device; /* LUN_OPEN */
     struct scsi_lu *lu;          /* LUN_OPEN */
     struct block_identity derived;
+    struct kept_identity kept;
     uint8_t identity[16];
     char identity_text[192]; /* "GPT disk GUID …", "kept in …" */
     uint64_t first_try_us;
@@ -115,7 +124,7 @@ struct server {
     struct dhcp_server *dhcp; /* NULL: no machine is booted from here */
     struct tftp_server *tftp;
     bool draining;
-    bool ready;   /* every target was open once */
+    bool ready;   /* a target was served */
     bool closing; /* no connection is left: disks are flushed */
     uint64_t drain_started_us;
     bool serving; /* POST /serving off: no offers, no new logins */
@@ -151,6 +160,7 @@ void targets_reload(struct server *server, struct config *config);
 bool targets_tick(struct server *server);
 /* True when every LUN that is configured is open. */
 bool targets_all_open(const struct server *server);
+bool targets_any_open(const struct server *server);
 /* True when nothing can ever be served: every LUN is refused. */
 bool targets_hopeless(const struct server *server);
 /* Ends every target; server_targets_changed() is called as each is gone. */
@@ -165,6 +175,8 @@ struct served_lun *targets_find_lun(struct server *server, const char *target, u
 /* ── identity.c ──────────────────────────────────────────────────────────────────────────────────
  */
 
+/* Fills lun->kept: once, before the LUN is opened. */
+void identity_load(struct served_lun *lun);
 /* Fills lun->identity and identity_text. -EEXIST with the cure when another LUN has the same one.
  */
 int identity_resolve(struct served_lun *lun, struct error *error);

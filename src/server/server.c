@@ -258,9 +258,8 @@ void server_want_housekeeping(struct server *server)
 
 void server_targets_changed(struct server *server)
 {
-    bool complete = targets_all_open(server);
-    iscsi_node_set_incomplete(server->node, !complete);
-    if (complete && server->targets && !server->ready) {
+    iscsi_node_set_incomplete(server->node, !targets_all_open(server));
+    if (!server->ready && targets_any_open(server)) {
         server->ready = true;
         char portals[16][64];
         unsigned count = iscsi_server_portals(server, portals, ARRAY_SIZE(portals));

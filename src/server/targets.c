@@ -339,6 +339,7 @@ static int target_new(struct server *server, struct config *config,
         lun->target = target;
         lun->config = &target_config->luns.items[i];
         lun->number = lun->config->number;
+        identity_load(lun);
         lun_try(lun);
     }
     return 0;
@@ -382,9 +383,11 @@ static void flushed(struct block_request *request)
 {
     struct closing *closing = request->context;
     struct served_lun *lun = closing->lun;
-    if (request->result)
+    if (request->result) {
         log_error("the last flush failed, acknowledged writes may be lost: device=%s error=%s",
                   lun->device->path, strerror(-request->result));
+        lun->target->server->exit_code |= lun->target->server->draining;
+    }
     free(closing);
     close_device(lun);
 }
@@ -541,6 +544,15 @@ bool targets_all_open(const struct server *server)
         if (!target->iscsi)
             return false;
     return true;
+}
+
+bool targets_any_open(const struct server *server)
+{
+    const struct served_target *target;
+    DL_FOREACH (server->targets, target)
+        if (target->iscsi)
+            return true;
+    return false;
 }
 
 bool targets_hopeless(const struct server *server)

@@ -73,7 +73,11 @@ targets = ( {", ".join(self.targets)} );
     def start(self, seconds=15, **options):
         """Starts it and waits until every target is served."""
         self.launch(**options)
-        self.wait_ready(seconds)
+        try:
+            self.wait_ready(seconds)
+        except BaseException:
+            self.process.stop(25)
+            raise
         return self
 
     def wait_ready(self, seconds=15):
@@ -83,7 +87,7 @@ targets = ( {", ".join(self.targets)} );
                 return all(item["ready"] for item in self.status()["targets"])
             except OSError:
                 return False
-        wait_for(ready, seconds, f"daemon that is ready\n{self.says()[-3000:]}")
+        wait_for(ready, seconds, lambda: f"daemon that is ready\n{self.says()[-3000:]}")
 
     def check_running(self):
         if not self.process.running:
@@ -100,7 +104,7 @@ targets = ( {", ".join(self.targets)} );
         return log if text is None else text in log
 
     def wait_log(self, text, seconds=10):
-        wait_for(lambda: self.says(text), seconds, f"line with {text!r} in\n{self.says()[-3000:]}")
+        wait_for(lambda: self.says(text), seconds, lambda: f"line with {text!r} in\n{self.says()[-3000:]}")
 
     def signal(self, number):
         self.process.process.send_signal(number)
@@ -151,9 +155,17 @@ targets = ( {", ".join(self.targets)} );
     def lun(self, name, number=0):
         return next(item for item in self.target(name)["luns"] if item["number"] == number)
 
-    def wait_lun(self, name, number, state, seconds=15):
-        wait_for(lambda: self.lun(name, number)["state"] == state, seconds,
-                 f"LUN {number} of {name} in state {state}: {self.lun(name, number)}")
+    def wait_lun(self, name, number, condition, seconds=15):
+        """Waits until condition(LUN's status) is true; gives that status."""
+        def fits():
+            self.check_running()
+            try:
+                lun = self.lun(name, number)
+            except OSError:  # it does not listen yet
+                return None
+            return lun if condition(lun) else None
+        return wait_for(fits, seconds,
+                        lambda: f"LUN {number} of {name} as expected\n{self.says()[-3000:]}")
 
     def __enter__(self):
         return self

@@ -53,7 +53,7 @@ def wait_for(condition, seconds, what):
         if value:
             return value
         if time.monotonic() > deadline:
-            raise LabError(f"after {seconds} s still no {what}")
+            raise LabError(f"after {seconds} s still no {what() if callable(what) else what}")
         time.sleep(0.05)
 
 

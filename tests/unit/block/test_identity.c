@@ -169,6 +169,9 @@ static void test_serials(void **state)
                          serials[i].hashed ? BLOCK_IDENTITY_SERIAL : BLOCK_IDENTITY_NONE);
         if (serials[i].hashed)
             assert_is_hash_of(&identity, serials[i].hashed);
+        assert_int_equal(identity.has_hardware, serials[i].hashed != NULL);
+        if (identity.has_hardware)
+            assert_memory_equal(identity.hardware, identity.bytes, sizeof identity.bytes);
         run(formatted("rm -r %s", directory));
     }
     loop_disk_remove(&disk);
