@@ -152,6 +152,7 @@ static inline struct scsi_lu *world_lu(struct world *world, struct block_device 
 {
     struct scsi_lu_options options = {.vendor = "NETBOOT", .product = "test", .revision = "1"};
     snprintf(options.serial, sizeof options.serial, "%s", serial);
+    options.read_only = device->geometry.read_only;
     struct scsi_lu *lu = scsi_lu_new(&world->environment, device, &options);
     assert_non_null(lu);
     device->changed = on_disk_changed;
