@@ -21,7 +21,8 @@
 void *credit_take(struct iscsi_connection *connection, size_t bytes)
 {
     size_t cost = pool_cost(bytes);
-    if (connection->credit_used + cost > connection->node->limits.credit_bytes)
+    if (connection->credit_used && /* one command may always run, however small the credit is */
+        connection->credit_used + cost > connection->node->limits.credit_bytes)
         return NULL;
     void *buffer = pool_take(connection->node->pool, bytes);
     if (buffer)

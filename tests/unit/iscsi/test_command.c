@@ -594,6 +594,25 @@ static void test_no_memory_in_the_node(void **state)
     world_free(world);
 }
 
+/* A command larger than all of the credit runs alone. */
+static void test_one_large_command_always_runs(void **state)
+{
+    (void)state;
+    struct world *world = tight_world();
+    struct peer *peer = peer_new(world, "");
+    uint32_t first = send_write(peer, 0, 512, NULL, 0);
+    uint32_t second = send_write(peer, 1000, 512, NULL, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t itt = i ? second : first;
+        struct pdu r2t = expect_r2t(peer, itt, 0, 0, 262144);
+        expect_nothing(peer);
+        send_data_out(peer, itt, pdu_ttt(&r2t), 0, 0, pattern(1), 262144, true);
+        world_dispatch(world);
+        expect_good(peer, itt);
+    }
+    world_free(world);
+}
+
 /* Credit that an abort from elsewhere sets free serves who waits for it. */
 static void test_abort_from_elsewhere_wakes_who_waits(void **state)
 {
@@ -865,6 +884,7 @@ int main(void)
         cmocka_unit_test(test_credit_immediate_r2t_abort),
         cmocka_unit_test(test_reads_and_writes_share_the_credit),
         cmocka_unit_test(test_no_memory_in_the_node),
+        cmocka_unit_test(test_one_large_command_always_runs),
         cmocka_unit_test(test_abort_from_elsewhere_wakes_who_waits),
         cmocka_unit_test(test_abort_in_each_state),
         cmocka_unit_test(test_connection_drops_in_each_state),
