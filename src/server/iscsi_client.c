@@ -48,7 +48,7 @@ struct client {
     bool dirty;
     struct unsent *unsent;
     struct late_fetch *late_fetch;
-    void *late_buffer; /* what it read; the segment that is being sent */
+    void *late_buffer; /* what it read; the segment that is being sent lies in it */
     size_t late_buffer_bytes;
     uint64_t blocked_since_us; /* the socket has taken nothing since; 0: it is not blocked */
 };
@@ -58,6 +58,7 @@ struct late_fetch {
     struct block_request request;
     struct client *client; /* NULL: closed meanwhile */
     struct iscsi_server *server;
+    size_t skip; /* a disk reads whole blocks, but sendfile stops anywhere */
     size_t length;
 };
 
@@ -104,7 +105,7 @@ struct cursor {
 
 static void release_segment(struct client *client, const struct iscsi_segment *segment)
 {
-    if (client->late_buffer && segment->base == client->late_buffer)
+    if (client->late_buffer && segment->release == client->late_buffer)
         pool_give(client->server->server->pool, take_pointer(client->late_buffer),
                   client->late_buffer_bytes);
     else
@@ -163,17 +164,22 @@ static enum send_verdict start_late_fetch(struct client *client, const struct cu
 {
     struct server *server = client->server->server;
     const struct iscsi_segment *segment = &cursor->segments[cursor->next];
+    uint64_t block = scsi_lu_device(segment->lu)->geometry.logical_block_bytes;
+    uint64_t from = segment->offset_bytes + cursor->offset;
+    uint64_t start = round_down(from, block);
+    uint64_t end = round_up(segment->offset_bytes + segment->length, block);
     struct late_fetch *fetch = calloc(1, sizeof *fetch);
     if (!fetch)
         return SEND_BROKEN;
+    fetch->skip = (size_t)(from - start);
     fetch->length = segment->length - cursor->offset;
     fetch->client = client;
     fetch->server = client->server;
     fetch->request = (struct block_request){
         .operation = BLOCK_READ,
-        .offset_bytes = segment->offset_bytes + cursor->offset,
-        .length_bytes = fetch->length,
-        .buffer = pool_take(server->pool, fetch->length),
+        .offset_bytes = start,
+        .length_bytes = end - start,
+        .buffer = pool_take(server->pool, (size_t)(end - start)),
         .done = late_fetch_done,
         .context = fetch,
     };
@@ -269,8 +275,11 @@ static void drop_unsent(struct client *client)
 static void wait_for_socket(struct client *client)
 {
     struct iscsi_server *iscsi = client->server;
-    if (client->late_fetch)
-        return; /* it is the disk that is waited for */
+    if (client->late_fetch) { /* it is the disk that is waited for */
+        client->blocked_since_us = 0;
+        ev_io_stop(iscsi->server->loop, &client->writable);
+        return;
+    }
     if (!client->blocked_since_us)
         client->blocked_since_us = server_now_us(iscsi->server);
     ev_io_start(iscsi->server->loop, &client->writable);
@@ -356,13 +365,15 @@ static void late_fetch_done(struct block_request *request)
     if (client && !failed) {
         struct unsent *unsent = client->unsent;
         struct iscsi_segment *segment = &unsent->segments[unsent->next];
-        *segment = (struct iscsi_segment){
-            .kind = ISCSI_SEGMENT_BUFFER, .base = request->buffer, .length = fetch->length};
+        *segment = (struct iscsi_segment){.kind = ISCSI_SEGMENT_BUFFER,
+                                          .base = (uint8_t *)request->buffer + fetch->skip,
+                                          .length = fetch->length,
+                                          .release = request->buffer};
         unsent->offset = 0;
         client->late_buffer = request->buffer;
-        client->late_buffer_bytes = fetch->length;
+        client->late_buffer_bytes = request->length_bytes;
     } else {
-        pool_give(pool, request->buffer, fetch->length);
+        pool_give(pool, request->buffer, request->length_bytes);
     }
     if (client) {
         client->late_fetch = NULL;
@@ -454,7 +465,10 @@ static void client_pump_and_close(struct client *client)
     size_t bytes;
     if (!client->unsent && !client->late_fetch)
         (void)send_next(client, &bytes);
-    client_close(client, "protocol error");
+    if (client->unsent)
+        client_reset(client, "protocol error");
+    else
+        client_close(client, "protocol error");
 }
 
 static void client_close(struct client *client, const char *reason)
