@@ -184,7 +184,7 @@ static struct dhcp_interface_state state_of(const struct dhcp_interface *interfa
     };
 }
 
-static void tell_role(const struct dhcp_interface *interface)
+static void tell_role(struct dhcp_interface *interface)
 {
     char address[ADDRESS_BYTES], server[ADDRESS_BYTES];
     const char *name = interface->kernel.name;
@@ -192,6 +192,7 @@ static void tell_role(const struct dhcp_interface *interface)
     const char *reason = dhcp_role_reason_text(dhcp_server_probe_reason(interface->probe));
     uint32_t other = dhcp_server_probe_server(interface->probe);
     uint32_t own = dhcp_interface_address(interface);
+    interface->is_told = true;
     if (interface->problem.text[0])
         return; /* told already */
     if (role == DHCP_ROLE_OFF)
@@ -548,13 +549,19 @@ void dhcp_interface_update(struct dhcp_interface *interface, const struct net_in
         boot_journal_link(interface->dhcp->server, kernel->name, kernel->has_carrier);
     }
     interface->kernel = *kernel;
-    if (!interface->probe)
+    if (!interface->probe) {
+        if (!interface->is_told)
+            log_notice("%s: DHCP is off here, the configuration says so", kernel->name);
+        interface->is_told = true;
         return;
+    }
     open_ports(interface);
     const struct dhcp_interface_state state = state_of(interface);
     dhcp_server_probe_interface_changed(interface->probe, &state, now_ms(interface));
     configure_service(interface);
     follow(interface);
+    if (!interface->is_told)
+        tell_role(interface);
 }
 
 void dhcp_interface_reconfigure(struct dhcp_interface *interface,

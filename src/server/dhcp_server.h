@@ -30,6 +30,7 @@ struct dhcp_interface {
     ev_timer deadline;
     bool is_claiming;     /* the fallback address is being probed */
     bool keeps_address;   /* at the end: sessions came over the fallback address */
+    bool is_told;         /* its role */
     struct error problem; /* why it does not do its part; "" when it does */
     struct log_limit limit;
 };

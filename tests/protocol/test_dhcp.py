@@ -1,0 +1,441 @@
+#!/usr/bin/env python3
+"""DHCP on a cable of its own: the answers of each role, how auto finds its role, and that nobody else
+is disturbed. Needs root (network namespaces).
+
+usage: test_dhcp.py NETBOOT-TARGET
+"""
+import contextlib
+import re
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lab.dhcp_client import (ACK, DISCOVER, INFORM, NAK, OFFER, REQUEST, Client,  # noqa: E402
+                             ask_port, entered, http_boot, ipxe, pxe)
+from lab.network import Segment  # noqa: E402
+from lab.pcap import dhcp_messages  # noqa: E402
+from lab.process import Background, exit_on_signals, inside, need_root, run, wait_for  # noqa: E402
+from lab.report import LabError, Report  # noqa: E402
+
+PROGRAM = sys.argv[1]
+SERVER, ROUTER, FALLBACK = "192.168.77.1", "192.168.77.254", "192.168.99.1"
+NAMED = "52:54:00:00:00:99"
+LOADERS = "/usr/lib/ipxe"
+
+
+class Daemon:
+    """A daemon in a namespace that serves one image."""
+
+    def __init__(self, namespace, folder, dhcp="auto", interface="eth0", more="", prefix=(),
+                 top=""):
+        self.namespace, self.folder, self.prefix = namespace, Path(folder), prefix
+        self.folder.mkdir(exist_ok=True)
+        self.log = self.folder / "log"
+        self.log.unlink(missing_ok=True)
+        image = self.folder / "disk.img"
+        with open(image, "wb") as disk:
+            disk.truncate(16 << 20)
+        self.config = self.folder / "netboot.conf"
+        self.config.touch(mode=0o600)
+        self.config.write_text(f"""
+            interfaces = ( {{ name = "{interface}"; dhcp = "{dhcp}"; probe = "1s"; {more} }} );
+            targets = ( {{ name = "laptop"; luns = ( {{ device = "{image}" }} );
+                           auth = {{ mode = "none" }} }} );
+            clients = ( {{ mac = "{NAMED}"; target = "laptop"; address = "192.168.77.50" }} );
+            state-directory = "{self.folder}/state";
+            {top}
+            """)
+        self.start()
+
+    def start(self):
+        self.process = Background(*self.prefix, PROGRAM, "-c", self.config, "--log-level", "debug",
+                                  namespace=self.namespace, log=self.log)
+        self.wait("listening for iSCSI on")
+
+    def says(self, text):
+        return text in self.log.read_text()
+
+    def wait(self, text, seconds=15):
+        def said():
+            if not self.process.running:
+                raise LabError(f"the daemon ended:\n{self.log.read_text()[-3000:]}")
+            return self.says(text)
+        try:
+            wait_for(said, seconds, f"{text!r} in the log")
+        except LabError as error:
+            raise LabError(f"{error}\n{self.log.read_text()[-3000:]}") from None
+
+    def kill(self):
+        self.process.kill()
+
+    def stop(self):
+        if self.process.running:
+            self.process.process.terminate()
+        code = self.process.wait(20)
+        if code:
+            raise LabError(f"the daemon ended with {code}\n{self.log.read_text()[-4000:]}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self.stop()
+
+
+@contextlib.contextmanager
+def dnsmasq(namespace, folder, *options):
+    """A DHCP server of somebody else's, one that offers at once."""
+    log = Path(folder) / "dnsmasq.log"
+    log.unlink(missing_ok=True)
+    process = Background("dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0",
+                         "--interface=eth0", "--user=root", "--group=root", "--log-dhcp",
+                         "--leasefile-ro", "--pid-file", "--no-ping", *options, namespace=namespace, log=log)
+    wait_for(lambda: "DHCP" in process.output() or not process.running, 10, "dnsmasq")
+    if not process.running:
+        raise LabError(f"dnsmasq ended:\n{process.output()}")
+    with process:
+        yield process
+
+
+@contextlib.contextmanager
+def client(wire_host, mac):
+    one = Client(wire_host, mac)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def ip(namespace, *words):
+    return run(*inside(namespace), "ip", *words).stdout
+
+
+# ── proxy ────────────────────────────────────────────────────────────────────────────────────────
+
+PROXY_ANSWERS = [
+    # name, options, file or beginning of the URL, option 60, option 43
+    ("BIOS", pxe(0), "undionly.kpxe", b"PXEClient", b"\x06\x01\x08\xff"),
+    ("BIOS without option 97", pxe(0, uuid=False), "undionly.kpxe", b"PXEClient",
+     b"\x06\x01\x08\xff"),
+    ("UEFI", pxe(7), "snponly.efi", b"PXEClient", None),
+    ("UEFI that calls itself EBC", pxe(9), "snponly.efi", b"PXEClient", None),
+    ("UEFI HTTP boot", http_boot(16), f"http://{SERVER}:80/snponly.efi", b"HTTPClient", None),
+    ("iPXE", ipxe(0), f"http://{SERVER}/boot.ipxe?mac=", b"PXEClient", None),
+    ("iPXE on UEFI", ipxe(7), f"http://{SERVER}/boot.ipxe?mac=", b"PXEClient", None),
+    ("iPXE without iSCSI", ipxe(0, bytes.fromhex("130101270101")), "undionly.kpxe", b"PXEClient",
+     None),
+]
+
+
+def test_proxy_answers(report, host):
+    for number, (name, options, boot, vendor, suboptions) in enumerate(PROXY_ANSWERS):
+        with report.test(f"proxy: {name}"), client(host, f"52:54:00:00:01:{number:02x}") as one:
+            offer = one.ask(DISCOVER, options, SERVER)
+            assert offer, "no answer"
+            assert offer.kind == OFFER and offer.address == "0.0.0.0", offer
+            assert offer.destination == "255.255.255.255" and offer.flags & 0x8000, offer
+            assert offer.next_server == SERVER and offer.boot.startswith(boot), offer
+            assert offer.options.get(60) == vendor, offer
+            assert offer.options.get(43) == suboptions, offer
+            uuid = dict(options).get(97)
+            assert offer.options.get(97) == uuid, offer
+
+
+def test_proxy_silence(report, host):
+    silent = [("a client that does not boot", []),
+              ("an architecture without a boot file", pxe(11)),
+              ("an unknown architecture", pxe(0x1234))]
+    for name, options in silent:
+        with report.test(f"proxy is silent: {name}"), client(host, "52:54:00:00:02:01") as one:
+            one.broadcast(DISCOVER, options)
+            replies = one.replies(1.5)
+            assert not [reply for reply in replies if reply.server == SERVER], replies
+            assert [reply for reply in replies if reply.server == ROUTER], "the router was silent"
+    with report.test("proxy is silent: REQUEST and INFORM on port 67"), \
+            client(host, "52:54:00:00:02:02") as one:
+        for kind in REQUEST, INFORM:
+            one.broadcast(kind, pxe(7))
+            assert not [reply for reply in one.replies(0.7) if reply.server == SERVER]
+
+
+def test_boot_server(report, host):
+    ip(host, "address", "add", "192.168.77.20/24", "dev", "eth0")
+    for port, options, boot in ((4011, pxe(7), "snponly.efi"), (68, pxe(0), "undionly.kpxe"),
+                                (68, ipxe(0), f"http://{SERVER}/boot.ipxe")):
+        with report.test(f"port 4011 answers {boot} to port {port}"), \
+                client(host, "52:54:00:00:03:01") as one:
+            packet = one.packet(REQUEST, options, flags=0, client_address="192.168.77.20")
+            answer, source_port = ask_port(host, "192.168.77.20", port, SERVER, packet)
+            assert answer, "no answer"
+            assert source_port == 4011 and answer.kind == ACK and answer.boot.startswith(boot), \
+                answer
+            assert answer.next_server == SERVER and answer.address == "0.0.0.0", answer
+    with report.test("port 4011 leaves clients of other boot servers alone"), \
+            client(host, "52:54:00:00:03:02") as one:
+        packet = one.packet(REQUEST, [*pxe(0), (54, socket.inet_aton(ROUTER))],
+                            client_address="192.168.77.20")
+        assert ask_port(host, "192.168.77.20", 4011, SERVER, packet, 1.0) == (None, 0)
+    with report.test("a relay is answered at its port 67"), \
+            client(host, "52:54:00:00:03:03") as one:
+        packet = one.packet(DISCOVER, [*pxe(0), (82, b"\1\4eth7")], relay="192.168.77.20")
+        answer, _port = ask_port(host, "192.168.77.20", 67, SERVER, packet, port=67)
+        assert answer and answer.kind == OFFER and answer.boot == "undionly.kpxe", answer
+        assert answer.options.get(82) == b"\1\4eth7", answer
+    ip(host, "address", "flush", "dev", "eth0", "scope", "global")
+
+
+def test_named_client(report, host):
+    with report.test("a client with an address of its own gets everything from us"), \
+            client(host, NAMED) as one:
+        ack = one.lease(SERVER, pxe(7))
+        assert ack and ack.kind == ACK and ack.address == "192.168.77.50", ack
+        assert ack.boot == "snponly.efi" and ack.next_server == SERVER, ack
+        assert ack.options[1] == socket.inet_aton("255.255.255.0") and 3 not in ack.options, ack
+
+
+def router_solicitation(mac):
+    source = bytes.fromhex("fe800000000000000000000000000077")
+    target = bytes.fromhex("ff020000000000000000000000000002")
+    icmp = bytes([133, 0, 0, 0]) + bytes(4)
+    data = source + target + struct.pack(">II", len(icmp), 58) + icmp
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    icmp = icmp[:2] + struct.pack(">H", ~total & 0xffff) + icmp[4:]
+    header = struct.pack(">IHBB", 6 << 28, len(icmp), 58, 255) + source + target
+    return bytes.fromhex("333300000002") + mac + b"\x86\xdd" + header + icmp
+
+
+def advertisements(one, seconds):
+    found, deadline = [], time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        one.socket.settimeout(left)
+        with contextlib.suppress(TimeoutError):
+            frame = one.socket.recv(4096)
+            if frame[12:14] == b"\x86\xdd" and frame[20] == 58 and frame[54] == 134:
+                found.append(frame)
+    return found
+
+
+def test_router_help(report, host):
+    with report.test("a booting client hears at once that there is no IPv6 router"), \
+            client(host, "52:54:00:00:04:01") as one:
+        one.ask(DISCOVER, ipxe(0), SERVER)
+        one.socket.send(router_solicitation(one.mac))
+        frames = advertisements(one, 1.5)
+        assert len(frames) == 1, f"{len(frames)} advertisements"
+        assert frames[0][:6] == one.mac, "not to this client alone"
+        assert frames[0][54 + 6:54 + 8] == b"\0\0", "it has a lifetime"
+        assert len(frames[0]) == 14 + 40 + 16 + 8, "it says more than that"
+    with report.test("others hear nothing of the kind"), client(host, "52:54:00:00:04:02") as one:
+        one.socket.send(router_solicitation(one.mac))
+        assert not advertisements(one, 1.5)
+
+
+def test_proxy(report, wire, folder):
+    server = wire.add_host("server", f"{SERVER}/24")
+    router = wire.add_host("router", f"{ROUTER}/24")
+    host = wire.add_host("host")
+    capture = wire.capture(folder / "proxy.pcap")
+    with dnsmasq(router, folder, "--dhcp-range=192.168.77.100,192.168.77.200,1h"), \
+            Daemon(server, folder / "proxy") as daemon:
+        with report.test("auto on an interface with an address is a proxy, and says so"):
+            daemon.wait(f"eth0: address {SERVER}, DHCP role proxy")
+        test_proxy_answers(report, host)
+        test_proxy_silence(report, host)
+        test_boot_server(report, host)
+        test_router_help(report, host)
+        capture.stop()
+        with report.test("no address was given by us, none was asked for by us"):
+            ours = [message for message in dhcp_messages(folder / "proxy.pcap")
+                    if message.datagram.source == SERVER]
+            assert len(ours) > len(PROXY_ANSWERS)
+            assert {message.your_address for message in ours} == {"0.0.0.0"}
+            assert not {51, 1, 3} & {code for message in ours for code in message.options}
+        test_named_client(report, host)
+
+
+# ── auto ─────────────────────────────────────────────────────────────────────────────────────────
+
+def address_of(namespace):
+    found = re.findall(r"inet (\S+)/.* (\S+)$", ip(namespace, "-4", "address", "show", "eth0"),
+                       re.MULTILINE)
+    return found[0] if found else (None, None)
+
+
+def test_alone(report, wire, folder):
+    server, host = wire.add_host("server"), wire.add_host("host")
+    more = f'fallback-address = "{FALLBACK}/24"; router = "192.168.99.254"'
+    daemon = Daemon(server, folder / "alone", more=more)
+    with report.test("auto alone on the cable becomes the server"):
+        daemon.wait(f"eth0: address {FALLBACK}, DHCP role server")
+        assert address_of(server) == (FALLBACK, "eth0:nbt"), address_of(server)
+    with client(host, "52:54:00:00:05:01") as one:
+        with report.test("a client that boots gets an address and its boot file"):
+            ack = one.lease(FALLBACK, pxe(0))
+            assert ack and ack.kind == ACK and ack.address.startswith("192.168.99."), ack
+            assert ack.boot == "undionly.kpxe" and ack.next_server == FALLBACK, ack
+            assert ack.options[51] == b"\xff" * 4, "the lease ends"
+            assert ack.options[3] == socket.inet_aton("192.168.99.254"), ack
+        with report.test("so does its operating system, the same one"):
+            again = one.lease(FALLBACK)
+            assert again and again.address == ack.address and not again.boot, again
+        with report.test("an address of another network is refused"):
+            nak = one.ask(REQUEST, [(50, socket.inet_aton("10.1.2.3"))], FALLBACK)
+            assert nak and nak.kind == NAK, nak
+        with report.test("after kill -9 it serves again, with the same addresses"):
+            daemon.kill()
+            assert address_of(server)[0] == FALLBACK
+            daemon.log.unlink()
+            daemon.start()
+            daemon.wait("DHCP role server")
+            reboot = one.ask(REQUEST, [(50, socket.inet_aton(ack.address))], FALLBACK)
+            assert reboot and reboot.kind == ACK and reboot.address == ack.address, reboot
+            assert one.lease(FALLBACK).address == ack.address
+    with report.test("a second one on the same cable leaves the service to the first"):
+        second = wire.add_host("second")
+        with Daemon(second, folder / "second", more=more) as other:
+            other.wait("another netboot-target serves this network")
+            time.sleep(2)
+            assert not other.says("DHCP role server") and address_of(second) == (None, None)
+    with report.test("a server that shows up later makes it a proxy"), \
+            client(host, "52:54:00:00:05:02") as one:
+        one.broadcast(REQUEST, [(50, socket.inet_aton("192.168.99.77")),
+                                (54, socket.inet_aton("192.168.99.253"))])
+        daemon.wait("DHCP role proxy: another DHCP server is there")
+        assert address_of(server)[0] == FALLBACK, "the address went before its sessions"
+    with report.test("it ends in order and takes its address with it"):
+        daemon.stop()
+        assert address_of(server) == (None, None)
+
+
+def test_obstacles(report, wire, folder):
+    fallback = f'fallback-address = "{FALLBACK}/24"'
+    with report.test("auto beside a DHCP server is a proxy, without an address until it has one"):
+        server, router = wire.add_host("server2"), wire.add_host("router2", "192.168.99.254/24")
+        with dnsmasq(router, folder, "--dhcp-range=192.168.99.100,192.168.99.200,1h"), \
+                Daemon(server, folder / "beside", more=fallback) as daemon:
+            daemon.wait("another DHCP server is there, but the interface has no IPv4 address")
+            ip(server, "address", "add", "192.168.99.7/24", "valid_lft", "600", "preferred_lft",
+               "600", "dev", "eth0")
+            daemon.wait("eth0: address 192.168.99.7, DHCP role proxy: the interface has an address "
+                        "from a DHCP server")
+            assert address_of(server)[0] == "192.168.99.7"
+    with report.test("auto with a default route is a proxy"):
+        server = wire.add_host("server3")
+        ip(server, "route", "add", "default", "dev", "eth0")
+        with Daemon(server, folder / "route", more=fallback) as daemon:
+            daemon.wait("the default route leads over this interface")
+            time.sleep(2)
+            assert address_of(server) == (None, None)
+    with report.test("auto without a cable waits for it"):
+        server = wire.add_host("server4")
+        wire.inside("ip", "link", "set", "server4", "down")
+        with Daemon(server, folder / "cable", more=fallback) as daemon:
+            daemon.wait("eth0: no cable is connected")
+            time.sleep(2)
+            assert address_of(server) == (None, None)
+            wire.inside("ip", "link", "set", "server4", "up")
+            daemon.wait(f"eth0: address {FALLBACK}, DHCP role server")
+    with report.test("a fallback address that somebody has is not taken"):
+        server = wire.add_host("server5")
+        wire.add_host("holder", f"{FALLBACK}/24")
+        with Daemon(server, folder / "taken", more=fallback) as daemon:
+            daemon.wait(f"the fallback address {FALLBACK} is in use by")
+            assert address_of(server) == (None, None)
+    with report.test("an interface that comes late is served"):
+        server = wire.add_host("server6")
+        with Daemon(server, folder / "late", interface="eth7", dhcp="proxy") as daemon:
+            daemon.wait("eth7: the interface is not there yet")
+            ip(server, "link", "add", "eth7", "type", "veth", "peer", "name", "peer7")
+            ip(server, "address", "add", "192.168.55.1/24", "dev", "eth7")
+            for name in "eth7", "peer7":
+                ip(server, "link", "set", name, "up")
+            daemon.wait("eth7: address 192.168.55.1, DHCP role proxy")
+            ip(server, "link", "delete", "eth7")
+            daemon.wait("eth7: the interface is gone")
+
+
+# ── where it cannot ──────────────────────────────────────────────────────────────────────────────
+
+def serves_disks(daemon):
+    with entered(daemon.namespace):
+        socket.create_connection(("127.0.0.1", 3260), timeout=5).close()
+
+
+def test_refusals(report, wire, folder):
+    with report.test("off answers nobody"):
+        server, host = wire.add_host("server7", f"{SERVER}/24"), wire.add_host("host7")
+        with Daemon(server, folder / "off", dhcp="off"), client(host, "52:54:00:00:06:01") as one:
+            assert not one.ask(DISCOVER, pxe(0), SERVER, 1.0)
+    with report.test("a taken port 67 is named with its cure, disks are served"):
+        server = wire.add_host("server8", "192.168.88.1/24")
+        with dnsmasq(server, folder, "--dhcp-range=192.168.88.100,192.168.88.200,1h") as other, \
+                Daemon(server, folder / "port", dhcp="proxy") as daemon:
+            daemon.wait("eth0: UDP port 67 cannot be opened: Address already in use; another "
+                        "program has it, such as dnsmasq")
+            serves_disks(daemon)
+            other.stop()
+            daemon.wait("eth0: address 192.168.88.1, DHCP role proxy", 25)
+    with report.test("without privileges it says which are missing, disks are served"):
+        server = wire.add_host("server9")
+        with Daemon(server, folder / "raw", more=f'fallback-address = "{FALLBACK}/24"',
+                    prefix=("setpriv", "--bounding-set=-net_raw,-net_admin",
+                            "--inh-caps=-net_raw,-net_admin")) as daemon:
+            daemon.wait("that needs CAP_NET_RAW")
+            serves_disks(daemon)
+        with Daemon(server, folder / "admin", more=f'fallback-address = "{FALLBACK}/24"',
+                    prefix=("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")) \
+                as daemon:
+            daemon.wait("that needs CAP_NET_ADMIN")
+            serves_disks(daemon)
+        with Daemon(server, folder / "bind", prefix=(
+                "setpriv", "--bounding-set=-net_bind_service,-net_admin,-net_raw",
+                "--inh-caps=-net_bind_service,-net_admin,-net_raw")) as daemon:
+            daemon.wait("eth0: UDP port 67 cannot be opened: Permission denied; that needs "
+                        "CAP_NET_BIND_SERVICE")
+            serves_disks(daemon)
+
+
+def test_serving(report, wire, folder):
+    with report.test("POST /serving off ends offers, on resumes them"):
+        server, host = wire.add_host("server10", f"{SERVER}/24"), wire.add_host("host10")
+        with Daemon(server, folder / "serving", dhcp="proxy"), \
+                client(host, "52:54:00:00:07:01") as one:
+            assert one.ask(DISCOVER, pxe(0), SERVER)
+            for word, offered in (("off", False), ("on", True)):
+                run(*inside(server), "curl", "-sf", "-X", "POST", "-H", "X-Netboot-Target: 1",
+                    "-d", word, "http://127.0.0.1:9180/serving")
+                assert bool(one.ask(DISCOVER, pxe(0), SERVER, 1.0)) == offered, word
+
+
+def test_reload(report, wire, folder):
+    with report.test("a reload changes the role"):
+        server, host = wire.add_host("server11", f"{SERVER}/24"), wire.add_host("host11")
+        with Daemon(server, folder / "reload", dhcp="off") as daemon, \
+                client(host, "52:54:00:00:08:01") as one:
+            assert not one.ask(DISCOVER, pxe(0), SERVER, 0.7)
+            daemon.config.write_text(daemon.config.read_text().replace('"off"', '"server"'))
+            daemon.process.process.send_signal(signal.SIGHUP)
+            daemon.wait(f"eth0: address {SERVER}, DHCP role server: the configuration says so")
+            assert one.lease(SERVER, pxe(0)).address.startswith("192.168.77.")
+
+
+def main():
+    need_root()
+    exit_on_signals()
+    report = Report()
+    with tempfile.TemporaryDirectory() as folder:
+        for test in (test_proxy, test_alone, test_obstacles, test_refusals, test_serving,
+                     test_reload):
+            with Segment() as wire:
+                test(report, wire, Path(folder))
+    report.finish()
+
+
+main()
