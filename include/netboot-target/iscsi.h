@@ -37,7 +37,7 @@ struct iscsi_connection;
  */
 
 struct iscsi_limits {
-    unsigned connections;            /* in all */
+    unsigned connections; /* in all */
     unsigned connections_per_source;
     unsigned logins_in_progress; /* connections that are not through their login yet */
     unsigned logins_per_source;

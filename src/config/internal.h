@@ -6,8 +6,9 @@
 #include <netboot-target/config.h>
 #include <netboot-target/util/error.h>
 
-#define LUN_MAXIMUM 255 /* peripheral device addressing (SAM-5 §4.7), which every initiator knows \
-                         */
+#define LUN_MAXIMUM                                                                \
+    255 /* peripheral device addressing (SAM-5 §4.7), which every initiator knows \
+         */
 
 /* ---------------------------------------------------------------- the schema (schema.c) */
 

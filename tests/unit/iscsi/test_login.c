@@ -702,9 +702,8 @@ static void test_session_limit(void **state)
     struct fixture fixture;
     struct iscsi_target_options options = open_options();
     fixture_init(&fixture, &options);
-    struct iscsi_connection elsewhere = {.node = fixture.node,
-                                         .phase = PHASE_FULL_FEATURE,
-                                         .peer_text = "192.0.2.200:1000"};
+    struct iscsi_connection elsewhere = {
+        .node = fixture.node, .phase = PHASE_FULL_FEATURE, .peer_text = "192.0.2.200:1000"};
     struct iscsi_session session = {.login.target = fixture.target, .connection = &elsewhere};
     strcpy(session.login.initiator, INITIATOR);
     fixture.node->limits.sessions_per_initiator = 1;
