@@ -74,6 +74,42 @@ struct status_session {
     uint64_t latency[STATUS_LATENCY_BUCKETS];
 };
 
+/* One of the interfaces on which machines boot. */
+struct status_interface {
+    const char *name;
+    const char *address; /* the one of ours that machines reach */
+    const char *role;    /* "off", "proxy", "server" */
+    const char *reason;  /* why it has that role, a clause */
+    const char *problem; /* what keeps it from doing its part, a sentence */
+    bool carrier;
+};
+
+/* One step of a machine's boot. Times are milliseconds ago. */
+struct status_step {
+    const char *name;   /* "dhcp-discover" … */
+    const char *words;  /* "its firmware asked for a boot file" */
+    const char *detail; /* what exactly: a file, an address */
+    uint64_t first_ms, last_ms;
+    unsigned count; /* repetitions included */
+    uint64_t bytes, duration_ms;
+};
+
+#define STATUS_CAUSES_LIMIT 3
+
+/* A machine that boots or has booted from here. */
+struct status_client {
+    const char *mac, *uuid, *address, *initiator, *interface;
+    const char *state;    /* "booting", "waiting", "stopped", "running", "ended" */
+    const char *step;     /* the last one */
+    const char *sentence; /* its story in words, causes included */
+    const char *causes[STATUS_CAUSES_LIMIT];
+    unsigned cause_count;
+    uint64_t first_seen_ms, last_seen_ms, step_ms; /* ago */
+    unsigned boots;
+    const struct status_step *steps; /* the oldest first; none in the short form */
+    unsigned step_count;
+};
+
 struct status_report {
     const char *version;
     uint64_t uptime_seconds;
@@ -88,10 +124,16 @@ struct status_report {
     unsigned target_count;
     const struct status_session *sessions;
     unsigned session_count;
+    const struct status_interface *interfaces;
+    unsigned interface_count;
+    const struct status_client *clients; /* the latest heard first */
+    unsigned client_count;
 };
 
 /* Each appends to `to`, which is `failed` afterwards when it was too much. */
 void status_write_json(const struct status_report *report, struct buffer *to);
+/* The clients alone, as JSON, with every step that is kept. */
+void status_write_clients(const struct status_report *report, struct buffer *to);
 void status_write_metrics(const struct status_report *report, struct buffer *to);
 void status_write_page(const struct status_report *report, struct buffer *to);
 

@@ -7,6 +7,7 @@
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/log.h>
 
+#include "status_machines.h"
 #include "status_source.h"
 
 #define PORTAL_LIMIT 64
@@ -28,6 +29,7 @@ struct gathered {
     struct status_session *sessions;
     char (*isids)[2 * ISCSI_ISID_BYTES + 1];
     unsigned session_capacity;
+    struct machines *machines;
     uint64_t now_us;
 };
 
@@ -220,6 +222,7 @@ static void gathered_free(struct gathered *gathered)
     free(gathered->lun_texts);
     free(gathered->sessions);
     free(gathered->isids);
+    machines_free(gathered->machines);
     free(gathered);
 }
 
@@ -239,20 +242,24 @@ static void gather_daemon(const struct server *server, struct gathered *to)
         to->portals[i] = to->portal_texts[i];
 }
 
-static struct gathered *gather(const struct server *server)
+static struct gathered *gather(struct server *server)
 {
     struct gathered *gathered = calloc(1, sizeof *gathered);
     if (!gathered)
         return NULL;
     gathered->now_us = server_now_us(server);
     gather_daemon(server, gathered);
-    if (gather_targets(server, gathered) && gather_sessions(server, gathered))
-        return gathered;
-    gathered_free(gathered);
-    return NULL;
+    gathered->machines = machines_gather(server, false);
+    if (!gathered->machines || !gather_targets(server, gathered) ||
+        !gather_sessions(server, gathered)) {
+        gathered_free(gathered);
+        return NULL;
+    }
+    machines_report(gathered->machines, &gathered->report);
+    return gathered;
 }
 
-static void answer_report(const struct server *server, struct http_response *response,
+static void answer_report(struct server *server, struct http_response *response,
                           void (*write)(const struct status_report *report, struct buffer *to),
                           const char *content_type)
 {
@@ -290,6 +297,24 @@ static void get_metrics(void *context, const struct http_request *request,
 {
     (void)request;
     answer_report(context, response, status_write_metrics, STATUS_METRICS_CONTENT_TYPE);
+}
+
+static void get_clients(void *context, const struct http_request *request,
+                        struct http_response *response)
+{
+    (void)request;
+    struct status_report report = {.version = ""};
+    struct machines *machines = machines_gather(context, true);
+    struct buffer body;
+    buffer_init(&body, STATUS_OUTPUT_BYTES_LIMIT);
+    if (machines) {
+        machines_report(machines, &report);
+        status_write_clients(&report, &body);
+    } else {
+        body.failed = true;
+    }
+    http_response_take(response, &body, "application/json");
+    machines_free(machines);
 }
 
 static struct served_lun *find_lun(struct server *server, const struct http_request *request)
@@ -348,6 +373,7 @@ static void post_serving(void *context, const struct http_request *request,
 const struct http_route status_routes[] = {
     {HTTP_LISTENER_STATUS, HTTP_GET,  "/",               false, get_page},
     {HTTP_LISTENER_STATUS, HTTP_GET,  "/status",         false, get_status},
+    {HTTP_LISTENER_STATUS, HTTP_GET,  "/clients",        false, get_clients},
     {HTTP_LISTENER_STATUS, HTTP_GET,  "/metrics",        false, get_metrics},
     {HTTP_LISTENER_STATUS, HTTP_POST, "/luns/*/*/rearm", false, post_rearm},
     {HTTP_LISTENER_STATUS, HTTP_POST, "/serving",        true,  post_serving},

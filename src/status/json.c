@@ -143,10 +143,72 @@ static json_t *session_json(const struct status_session *from, bool *failed)
     return to;
 }
 
+static json_t *interface_json(const struct status_interface *from, bool *failed)
+{
+    json_t *to = json_object();
+    TEXT(name);
+    TEXT(address);
+    TEXT(role);
+    TEXT(reason);
+    TEXT(problem);
+    BOOLEAN(carrier);
+    return to;
+}
+
+static json_t *step_json(const struct status_step *from, bool *failed)
+{
+    json_t *to = json_object();
+    TEXT(name);
+    TEXT(words);
+    TEXT(detail);
+    NUMBER(first_ms);
+    NUMBER(last_ms);
+    NUMBER(count);
+    NUMBER(bytes);
+    NUMBER(duration_ms);
+    return to;
+}
+
+static json_t *client_json(const struct status_client *from, bool with_steps, bool *failed)
+{
+    json_t *to = json_object(), *causes = json_array();
+    TEXT(mac);
+    TEXT(uuid);
+    TEXT(address);
+    TEXT(initiator);
+    TEXT(interface);
+    TEXT(state);
+    TEXT(step);
+    TEXT(sentence);
+    for (unsigned i = 0; i < from->cause_count; i++)
+        *failed |= json_array_append_new(causes, text(from->causes[i])) != 0;
+    add(to, "causes", causes, failed);
+    NUMBER(first_seen_ms);
+    NUMBER(last_seen_ms);
+    NUMBER(step_ms);
+    NUMBER(boots);
+    if (!with_steps)
+        return to;
+    json_t *steps = json_array();
+    for (unsigned i = 0; i < from->step_count; i++)
+        *failed |= json_array_append_new(steps, step_json(&from->steps[i], failed)) != 0;
+    add(to, "steps", steps, failed);
+    return to;
+}
+
+static json_t *clients_json(const struct status_report *from, bool with_steps, bool *failed)
+{
+    json_t *clients = json_array();
+    for (unsigned i = 0; i < from->client_count; i++)
+        *failed |=
+            json_array_append_new(clients, client_json(&from->clients[i], with_steps, failed)) != 0;
+    return clients;
+}
+
 static json_t *report_json(const struct status_report *from, bool *failed)
 {
     json_t *to = json_object(), *portals = json_array(), *targets = json_array();
-    json_t *sessions = json_array();
+    json_t *sessions = json_array(), *interfaces = json_array();
     TEXT(version);
     NUMBER(uptime_seconds);
     NUMBER(started_unix_seconds);
@@ -160,9 +222,14 @@ static json_t *report_json(const struct status_report *from, bool *failed)
         *failed |= json_array_append_new(targets, target_json(&from->targets[i], failed)) != 0;
     for (unsigned i = 0; i < from->session_count; i++)
         *failed |= json_array_append_new(sessions, session_json(&from->sessions[i], failed)) != 0;
+    for (unsigned i = 0; i < from->interface_count; i++)
+        *failed |=
+            json_array_append_new(interfaces, interface_json(&from->interfaces[i], failed)) != 0;
     add(to, "portals", portals, failed);
     add(to, "targets", targets, failed);
     add(to, "sessions", sessions, failed);
+    add(to, "interfaces", interfaces, failed);
+    add(to, "clients", clients_json(from, false, failed), failed);
     return to;
 }
 
@@ -172,12 +239,26 @@ static int append(const char *bytes, size_t length, void *to)
     return ((struct buffer *)to)->failed ? -1 : 0;
 }
 
-void status_write_json(const struct status_report *report, struct buffer *to)
+/* Takes `json` over. */
+static void write_json(json_t *json, bool failed, struct buffer *to)
 {
-    bool failed = false;
-    json_t *json = report_json(report, &failed);
     if (failed || json_dump_callback(json, append, to, JSON_INDENT(1)))
         to->failed = true;
     json_decref(json);
     buffer_append_string(to, "\n");
+}
+
+void status_write_json(const struct status_report *report, struct buffer *to)
+{
+    bool failed = false;
+    json_t *json = report_json(report, &failed);
+    write_json(json, failed, to);
+}
+
+void status_write_clients(const struct status_report *report, struct buffer *to)
+{
+    bool failed = false;
+    json_t *json = json_object();
+    add(json, "clients", clients_json(report, true, &failed), &failed);
+    write_json(json, failed, to);
 }

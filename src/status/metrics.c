@@ -54,6 +54,31 @@ static void write_daemon(const struct status_report *report, struct buffer *to)
     gauge(to, "sessions", "iSCSI sessions, discovery sessions included.", report->session_count);
 }
 
+/* ── machines ────────────────────────────────────────────────────────────────────────────────────
+ */
+
+static void write_machines(const struct status_report *report, struct buffer *to)
+{
+    static const char *const states[] = {"booting", "waiting", "stopped", "running", "ended"};
+    family(to, "machines", "gauge", "Machines that boot or have booted from here, by state.");
+    for (unsigned i = 0; i < ARRAY_SIZE(states); i++) {
+        unsigned count = 0;
+        for (unsigned j = 0; j < report->client_count; j++)
+            count += !strcmp(report->clients[j].state, states[i]);
+        buffer_append_string(to, PREFIX "machines{");
+        label(to, "", "state", states[i]);
+        buffer_format(to, "} %u\n", count);
+    }
+    if (report->interface_count)
+        family(to, "interface_role", "gauge", "DHCP role of each boot interface, always 1.");
+    for (unsigned i = 0; i < report->interface_count; i++) {
+        buffer_append_string(to, PREFIX "interface_role{");
+        label(to, "", "interface", report->interfaces[i].name);
+        label(to, ",", "role", report->interfaces[i].role);
+        buffer_append_string(to, "} 1\n");
+    }
+}
+
 /* ── targets and LUNs ────────────────────────────────────────────────────────────────────────────
  */
 
@@ -223,6 +248,7 @@ static void write_latency(struct buffer *to, const struct status_session *sessio
 void status_write_metrics(const struct status_report *report, struct buffer *to)
 {
     write_daemon(report, to);
+    write_machines(report, to);
     write_targets(report, to);
     write_luns(report, to);
     write_sessions(report, to);

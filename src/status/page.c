@@ -269,6 +269,66 @@ static void write_session(const struct status_session *session, struct buffer *t
     put(to, "</dl>\n</article>\n");
 }
 
+/* ── machines ────────────────────────────────────────────────────────────────────────────────────
+ */
+
+static void write_interface(const struct status_interface *interface, struct buffer *to)
+{
+    put(to, "<article>\n<h3>");
+    put_text(to, interface->name);
+    put(to, " <span class=\"soft\">");
+    put_text(to, interface->role);
+    put(to, "</span></h3>\n");
+    if (*interface->problem) {
+        put(to, "<p class=\"bad\">");
+        put_text(to, interface->problem);
+        put(to, "</p>\n");
+    }
+    put(to, "<dl>\n");
+    row(to, "Address", interface->address);
+    row(to, "Cable", interface->carrier ? "connected" : "not connected");
+    row(to, "Because", interface->reason);
+    put(to, "</dl>\n</article>\n");
+}
+
+static const char *client_class(const struct status_client *client)
+{
+    if (!strcmp(client->state, "stopped"))
+        return "bad";
+    return !strcmp(client->state, "running") ? "good" : "wait";
+}
+
+static void write_client(const struct status_client *client, struct buffer *to)
+{
+    put(to, "<article>\n<h3>");
+    put_text(to, *client->mac ? client->mac : client->address);
+    buffer_format(to, " <span class=\"%s\">", client_class(client));
+    put_text(to, client->state);
+    put(to, "</span></h3>\n<p>");
+    put_text(to, client->sentence);
+    put(to, "</p>\n<dl>\n");
+    row(to, "Address", client->address);
+    row(to, "Initiator", client->initiator);
+    row(to, "Interface", client->interface);
+    row_duration(to, "Last heard ago", client->last_seen_ms);
+    put(to, "</dl>\n</article>\n");
+}
+
+static void write_machines(const struct status_report *report, struct buffer *to)
+{
+    put(to, "<section>\n<h2>Machines</h2>\n");
+    if (!report->client_count)
+        put(to, "<p class=\"soft\">None has asked to boot yet.</p>\n");
+    for (unsigned i = 0; i < report->client_count; i++)
+        write_client(&report->clients[i], to);
+    put(to, "</section>\n<section>\n<h2>Boot interfaces</h2>\n");
+    if (!report->interface_count)
+        put(to, "<p class=\"soft\">There is none.</p>\n");
+    for (unsigned i = 0; i < report->interface_count; i++)
+        write_interface(&report->interfaces[i], to);
+    put(to, "</section>\n");
+}
+
 void status_write_page(const struct status_report *report, struct buffer *to)
 {
     write_header(report, to);
@@ -280,7 +340,10 @@ void status_write_page(const struct status_report *report, struct buffer *to)
         put(to, "<p class=\"soft\">Nobody is logged in.</p>\n");
     for (unsigned i = 0; i < report->session_count; i++)
         write_session(&report->sessions[i], to);
-    put(to, "</section>\n</main>\n<footer class=\"soft\"><p>The same for programs: "
-            "<a href=\"status\">status</a>, <a href=\"metrics\">metrics</a></p></footer>\n"
+    put(to, "</section>\n");
+    write_machines(report, to);
+    put(to, "</main>\n<footer class=\"soft\"><p>The same for programs: "
+            "<a href=\"status\">status</a>, <a href=\"clients\">clients</a>, <a "
+            "href=\"metrics\">metrics</a></p></footer>\n"
             "</body>\n</html>\n");
 }

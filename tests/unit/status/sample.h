@@ -91,6 +91,51 @@ static const struct status_session sample_sessions[] = {
      .auth = "none"        },
 };
 
+static const struct status_interface sample_interfaces[] = {
+    {.name = "eth0",
+     .address = "192.0.2.1",
+     .role = "proxy",
+     .reason = "another DHCP server is there",
+     .problem = "",
+     .carrier = true}
+};
+
+static const struct status_step sample_steps[] = {
+    {.name = "dhcp-discover",
+     .words = "its firmware asked for a boot file",
+     .detail = "x64 UEFI",
+     .first_ms = 9000,
+     .last_ms = 5000,
+     .count = 2       },
+    { .name = "file",
+     .words = "it loaded its boot file to the end",
+     .detail = "snponly.efi",
+     .first_ms = 1000,
+     .last_ms = 1000,
+     .count = 1,
+     .bytes = 173792,
+     .duration_ms = 26},
+};
+
+static const struct status_client sample_clients[] = {
+    {.mac = "52:54:00:ab:cd:ef",
+     .uuid = "",
+     .address = "192.0.2.7",
+     .initiator = HOSTILE,
+     .interface = "eth0",
+     .state = "stopped",
+     .step = "file",
+     .sentence = "It stopped at " HOSTILE,
+     .causes = {"Secure Boot is on."},
+     .cause_count = 1,
+     .first_seen_ms = 9000,
+     .last_seen_ms = 1000,
+     .step_ms = 1000,
+     .boots = 1,
+     .steps = sample_steps,
+     .step_count = 2}
+};
+
 static const char *const sample_portals[] = {"0.0.0.0:3260", "[::]:3260"};
 
 static const struct status_report sample = {.version = "1.2.3",
@@ -104,7 +149,11 @@ static const struct status_report sample = {.version = "1.2.3",
                                             .targets = sample_targets,
                                             .target_count = 1,
                                             .sessions = sample_sessions,
-                                            .session_count = 2};
+                                            .session_count = 2,
+                                            .interfaces = sample_interfaces,
+                                            .interface_count = 1,
+                                            .clients = sample_clients,
+                                            .client_count = 1};
 
 /* A daemon that has just begun. */
 static const struct status_report sample_empty = {

@@ -62,6 +62,54 @@ static void test_daemon(void **state)
     json_decref(json);
 }
 
+static void check_client(const json_t *client)
+{
+    assert_string_equal(text(client, "mac"), "52:54:00:ab:cd:ef");
+    assert_string_equal(text(client, "initiator"), HOSTILE_TEXT);
+    assert_string_equal(text(client, "state"), "stopped");
+    assert_string_equal(text(client, "sentence"), "It stopped at " HOSTILE_TEXT);
+    const json_t *causes = json_object_get(client, "causes");
+    assert_int_equal(json_array_size(causes), 1);
+    assert_string_equal(json_string_value(json_array_get(causes, 0)), "Secure Boot is on.");
+    assert_int_equal(number(client, "step_ms"), 1000);
+}
+
+static void test_machines(void **state)
+{
+    (void)state;
+    json_t *json = write_and_parse(&sample);
+    const json_t *interface = json_array_get(json_object_get(json, "interfaces"), 0);
+    assert_string_equal(text(interface, "name"), "eth0");
+    assert_string_equal(text(interface, "role"), "proxy");
+    assert_true(boolean(interface, "carrier"));
+    const json_t *client = json_array_get(json_object_get(json, "clients"), 0);
+    check_client(client);
+    assert_null(json_object_get(client, "steps"));
+    json_decref(json);
+}
+
+static void test_clients_with_steps(void **state)
+{
+    (void)state;
+    struct buffer to;
+    json_error_t error;
+    buffer_init(&to, STATUS_OUTPUT_BYTES_LIMIT);
+    status_write_clients(&sample, &to);
+    json_t *json = json_loadb((const char *)to.data, to.length, JSON_REJECT_DUPLICATES, &error);
+    buffer_done(&to);
+    assert_non_null(json);
+    const json_t *client = json_array_get(json_object_get(json, "clients"), 0);
+    check_client(client);
+    const json_t *steps = json_object_get(client, "steps");
+    assert_int_equal(json_array_size(steps), 2);
+    const json_t *step = json_array_get(steps, 1);
+    assert_string_equal(text(step, "name"), "file");
+    assert_string_equal(text(step, "detail"), "snponly.efi");
+    assert_int_equal(number(step, "bytes"), 173792);
+    assert_int_equal(number(step, "duration_ms"), 26);
+    json_decref(json);
+}
+
 static void test_luns(void **state)
 {
     (void)state;
