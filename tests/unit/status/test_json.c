@@ -191,8 +191,12 @@ static void test_too_much(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_daemon),   cmocka_unit_test(test_luns),
-        cmocka_unit_test(test_sessions), cmocka_unit_test(test_nothing_yet),
+        cmocka_unit_test(test_daemon),
+        cmocka_unit_test(test_machines),
+        cmocka_unit_test(test_clients_with_steps),
+        cmocka_unit_test(test_luns),
+        cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_nothing_yet),
         cmocka_unit_test(test_too_much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
