@@ -84,6 +84,7 @@ struct served_target {
     unsigned lun_count;
     struct served_lun *luns;
     bool removing;
+    ev_timer drained; /* its LUs are freed in a turn of the loop of their own */
 };
 
 /* ── the server ──────────────────────────────────────────────────────────────────────────────────
@@ -145,6 +146,8 @@ struct scsi_delay *server_pauses(struct server *server);
 uint64_t server_now_us(const struct server *server);
 /* Makes the housekeeping timer run within a second. */
 void server_want_housekeeping(struct server *server);
+/* A disk was let go: who waits for it may try at once. */
+void server_disk_is_free(struct server *server);
 /* A target became ready, or is gone. */
 void server_targets_changed(struct server *server);
 /* POST /serving: new logins and offers on or off; running sessions stay. */

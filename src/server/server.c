@@ -237,6 +237,10 @@ static void on_housekeeping(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)events;
     struct server *server = watcher->data;
+    if (server->draining) {
+        ev_timer_stop(loop, watcher);
+        return;
+    }
     bool waiting = targets_tick(server);
     double interval = waiting ? TICK_WAITING_S : TICK_QUIET_S;
     if (watcher->repeat != interval) {
@@ -248,6 +252,11 @@ static void on_housekeeping(struct ev_loop *loop, ev_timer *watcher, int events)
         server->exit_code = 1;
         begin_shutdown(server);
     }
+}
+
+void server_disk_is_free(struct server *server)
+{
+    ev_feed_event(server->loop, &server->housekeeping, EV_TIMER);
 }
 
 void server_want_housekeeping(struct server *server)

@@ -363,6 +363,7 @@ static void target_free(struct served_target *target)
     free(target->luns);
     free(target);
     server_targets_changed(server);
+    server_disk_is_free(server);
 }
 
 static void free_when_all_closed(struct served_target *target)
@@ -410,10 +411,11 @@ static void flush_and_close(struct served_lun *lun)
     block_submit(lun->device, &closing->flush);
 }
 
-/* No session is left. */
-static void target_drained(void *context)
+static void on_drained(struct ev_loop *loop, ev_timer *watcher, int events)
 {
-    struct served_target *target = context;
+    (void)loop;
+    (void)events;
+    struct served_target *target = watcher->data;
     iscsi_target_free(take_pointer(target->iscsi));
     scsi_target_free(take_pointer(target->scsi));
     bool any = false;
@@ -432,6 +434,16 @@ static void target_drained(void *context)
             open[open_count++] = &target->luns[i];
     for (unsigned i = 0; i < open_count; i++)
         flush_and_close(open[i]);
+}
+
+/* No session is left. This may be told from inside the last command's end, which still looks at its
+ * LU. */
+static void target_drained(void *context)
+{
+    struct served_target *target = context;
+    ev_timer_init(&target->drained, on_drained, 0, 0);
+    target->drained.data = target;
+    ev_timer_start(target->server->loop, &target->drained);
 }
 
 static void target_remove(struct served_target *target)

@@ -1,0 +1,95 @@
+"""What a systemd unit takes away, without systemd: its user, its capabilities, its system calls."""
+import ctypes
+import grp
+import os
+from pathlib import Path
+
+from .process import run
+from .report import LabError
+
+ALLOW, EPERM = 0x7fff0000, 0x00050000 | 1  # seccomp.h: SCMP_ACT_ALLOW, SCMP_ACT_ERRNO(1)
+NO_SUCH_CALL = -1  # this libseccomp does not know the name; systemd says so and goes on, too
+COMPARE_EQUAL = 4
+PR_CAPBSET_DROP = 24
+FAMILIES = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10, "AF_NETLINK": 16, "AF_PACKET": 17}
+
+
+def settings(unit):
+    """The lines of a unit: [(name, value)]."""
+    lines = Path(unit).read_text().splitlines()
+    return [tuple(line.split("=", 1)) for line in lines if "=" in line and line[0] not in "#["]
+
+
+def system_calls_of(group):
+    """Names in one of systemd's groups, with the groups inside it."""
+    names = set()
+    for line in run("systemd-analyze", "syscall-filter", group).stdout.splitlines()[1:]:
+        word = line.strip()
+        if word.startswith("@"):
+            names |= system_calls_of(word)
+        elif word and not word.startswith("#"):
+            names.add(word)
+    return names
+
+
+def allowed_system_calls(unit):
+    allowed = set()
+    for value in (value for name, value in settings(unit) if name == "SystemCallFilter"):
+        names = set()
+        for word in value.lstrip("~").split():
+            names |= system_calls_of(word) if word.startswith("@") else {word}
+        allowed = allowed - names if value.startswith("~") else allowed | names
+    return allowed | system_calls_of("@default") | {"execve"}
+
+
+class Comparison(ctypes.Structure):
+    _fields_ = [("argument", ctypes.c_uint), ("operation", ctypes.c_int),
+                ("first", ctypes.c_uint64), ("second", ctypes.c_uint64)]
+
+
+class Filter:
+    """The unit's SystemCallFilter= and RestrictAddressFamilies=."""
+
+    def __init__(self, unit):
+        self.library = ctypes.CDLL("libseccomp.so.2")
+        self.library.seccomp_init.restype = ctypes.c_void_p
+        self.context = ctypes.c_void_p(self.library.seccomp_init(EPERM))
+        self.calls = allowed_system_calls(unit)
+        for name in self.calls - {"socket"}:
+            self.allow(name)
+        families = next(value for name, value in settings(unit)
+                        if name == "RestrictAddressFamilies").split()
+        for family in families:
+            self.allow("socket", Comparison(0, COMPARE_EQUAL, FAMILIES[family], 0))
+
+    def allow(self, name, *comparisons):
+        number = self.library.seccomp_syscall_resolve_name(name.encode())
+        if number == NO_SUCH_CALL:
+            return
+        list_type = Comparison * max(len(comparisons), 1)
+        result = self.library.seccomp_rule_add_array(self.context, ALLOW, number, len(comparisons),
+                                                     list_type(*comparisons))
+        if result:
+            raise LabError(f"seccomp: {name}: {result}")
+
+    def load(self):
+        if self.library.seccomp_load(self.context):
+            raise OSError("seccomp_load")
+
+
+class Service:
+    """Enters what the unit's service lives in; `enter` is for subprocess's preexec_fn."""
+
+    def __init__(self, unit, user, group):
+        self.filter, self.user = Filter(unit), user
+        self.groups = [grp.getgrnam(group).gr_gid]
+        self.libc = ctypes.CDLL(None)
+
+    def enter(self):
+        for capability in range(int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1):
+            self.libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+        os.setgroups(self.groups)
+        os.setresgid(self.user, self.user, self.user)
+        os.setresuid(self.user, self.user, self.user)
+        os.umask(0o077)
+        self.filter.load()  # sets no_new_privs; from here on there is no way back
