@@ -25,6 +25,17 @@ static struct boot_reach reach_of(const struct http_request *request)
         .peer = request->peer, .local = request->local, .http_port = request->local_port};
 }
 
+static bool refuse_elsewhere(const struct server *server, const struct http_request *request,
+                             struct http_response *response)
+{
+    if (boot_source_admits(server, request->local))
+        return false;
+    http_response_text(response, 403,
+                       "Machines are not booted on this network: its interface is "
+                       "not listed in interfaces.");
+    return true;
+}
+
 /* ── scripts ─────────────────────────────────────────────────────────────────────────────────────
  */
 
@@ -34,6 +45,8 @@ static void get_script(void *context, const struct http_request *request,
     struct server *server = context;
     const struct boot_reach reach = reach_of(request);
     struct boot_answer answer;
+    if (refuse_elsewhere(server, request, response))
+        return;
     struct buffer script;
     buffer_init(&script, BOOT_SCRIPT_BYTES_LIMIT);
     if (boot_source_script(server, &reach, request->query, &script, &answer)) {
@@ -100,6 +113,8 @@ static void get_file(void *context, const struct http_request *request,
 {
     struct server *server = context;
     const char *name = request->captures[0];
+    if (refuse_elsewhere(server, request, response))
+        return;
     if (boot_source_is_entry(name)) {
         const struct boot_reach reach = reach_of(request);
         struct buffer script;

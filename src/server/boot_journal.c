@@ -300,9 +300,9 @@ void boot_journal_script(struct server *server, const struct boot_reach *reach,
                          const struct boot_answer *answer)
 {
     static const enum journal_step steps[] = {
-        [BOOT_ANSWER_ENTRY] = JOURNAL_NONE,        [BOOT_ANSWER_START] = JOURNAL_SCRIPT,
-        [BOOT_ANSWER_MENU] = JOURNAL_SCRIPT_MENU,  [BOOT_ANSWER_STOP] = JOURNAL_SCRIPT_REFUSED,
-        [BOOT_ANSWER_LATER] = JOURNAL_SCRIPT_WAIT,
+        [BOOT_ANSWER_ENTRY] = JOURNAL_NONE,       [BOOT_ANSWER_START] = JOURNAL_SCRIPT,
+        [BOOT_ANSWER_MENU] = JOURNAL_SCRIPT_MENU, [BOOT_ANSWER_STOP] = JOURNAL_SCRIPT_REFUSED,
+        [BOOT_ANSWER_WAIT] = JOURNAL_SCRIPT_WAIT, [BOOT_ANSWER_LATER] = JOURNAL_SCRIPT_WAIT,
     };
     const struct boot_client *client = &answer->client;
     struct person person;

@@ -10,6 +10,7 @@
 #include "boot_source.h"
 #include "dhcp_server.h"
 #include "http_server.h"
+#include "listen.h"
 
 #include <netboot-target/http.h>
 #include <netboot-target/util/array.h>
@@ -275,7 +276,9 @@ static int put_not_now(struct asking *asking)
     const struct served_lun *lun = late_lun(asking->target);
     bool is_late =
         asking->decision.reason == BOOT_REASON_NOT_READY && lun && lun->state == LUN_WAITING;
-    asking->answer->kind = is_late ? BOOT_ANSWER_LATER : BOOT_ANSWER_STOP;
+    asking->answer->kind = is_late                                 ? BOOT_ANSWER_LATER
+                           : asking->decision.verdict == BOOT_WAIT ? BOOT_ANSWER_WAIT
+                                                                   : BOOT_ANSWER_STOP;
     const char *why = lun ? lun->error.text : asking->target ? asking->target->problem.text : "";
     put_stop(asking, asking->decision.reason == BOOT_REASON_NOT_READY && *why ? why : NULL);
     return 0;
@@ -360,4 +363,54 @@ int boot_source_script(struct server *server, const struct boot_reach *reach, co
     result = answer(&asking, &policy);
     policy_done(&policy);
     return result ? result : out->failed ? -ENOMEM : 0;
+}
+
+/* ── where, and who ──────────────────────────────────────────────────────────────────────────────
+ */
+
+static bool is_listed(const struct config_endpoint *endpoints, unsigned count, const char *local)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (!endpoint_is_any(&endpoints[i]) && endpoint_port_at(&endpoints[i], local))
+            return true;
+    return false;
+}
+
+bool boot_source_admits(const struct server *server, const char *local)
+{
+    const struct config_boot *boot = &server->config->boot;
+    struct in_addr in;
+    if (inet_pton(AF_INET, local, &in) == 1 && (ntohl(in.s_addr) >> 24 == IN_LOOPBACKNET ||
+                                                dhcp_server_has_address(server, ntohl(in.s_addr))))
+        return true;
+    return strcmp(local, "::1") == 0 ||
+           is_listed(boot->http_listen.items, boot->http_listen.count, local) ||
+           is_listed(boot->tftp_listen.items, boot->tftp_listen.count, local);
+}
+
+void boot_source_announce(const struct server *server)
+{
+    const struct config *config = server->config;
+    const struct config_target *open = NULL;
+    char interfaces[128], who[256];
+    if (!dhcp_server_describe(server, interfaces, sizeof interfaces))
+        return;
+    for (unsigned i = 0; i < config->targets.count && !open; i++)
+        if (config->targets.items[i].open)
+            open = &config->targets.items[i];
+    if (open)
+        snprintf(who, sizeof who, "any machine that asks boots target %s", open->name);
+    else if (config->clients.count)
+        snprintf(who, sizeof who, "the machines listed in clients (%u) boot",
+                 config->clients.count);
+    else if (server->options->config_path)
+        snprintf(who, sizeof who,
+                 "none is listed in clients yet, so each gets a page with the "
+                 "line to add to %.128s",
+                 server->options->config_path);
+    else
+        snprintf(who, sizeof who, "none boots unattended without --open or a configuration file");
+    log_notice("to boot a machine: connect it to %s, switch it on and choose network boot (PXE or "
+               "HTTP, IPv4) in its boot menu; %s",
+               interfaces, who);
 }

@@ -20,7 +20,8 @@ enum boot_answer_kind {
     BOOT_ANSWER_START,
     BOOT_ANSWER_MENU,  /* the same, after a choice */
     BOOT_ANSWER_STOP,  /* a page that says why not */
-    BOOT_ANSWER_LATER, /* the same, but the disk is only late: iPXE can wait by itself */
+    BOOT_ANSWER_WAIT,  /* a page that says why not yet */
+    BOOT_ANSWER_LATER, /* the disk is only late: iPXE can wait for it by itself */
 };
 
 struct boot_answer {
@@ -33,6 +34,13 @@ struct boot_answer {
 /* Valid until the server ends. */
 struct dhcp_boot_source *boot_source_dhcp(struct server *server);
 void boot_source_free(struct server *server);
+
+/* Says on which interfaces machines boot, which ones may, and what to do there. */
+void boot_source_announce(const struct server *server);
+/* True when what is asked at the address `local` of ours may be answered there: on a boot
+ * interface, the loopback, or where boot.http-listen or boot.tftp-listen names that very address.
+ * A listener on every address would else give scripts, which hold secrets, to other networks. */
+bool boot_source_admits(const struct server *server, const char *local);
 
 /* Appends the entry script. -EADDRNOTAVAIL: we have no HTTP listener at that address. */
 int boot_source_entry(struct server *server, const struct boot_reach *reach, struct buffer *out);

@@ -222,6 +222,32 @@ bool dhcp_server_client_mac(const struct server *server, uint32_t address,
     return false;
 }
 
+bool dhcp_server_has_address(const struct server *server, uint32_t address)
+{
+    const struct dhcp_interface *interface;
+    if (!server->dhcp)
+        return false;
+    DL_FOREACH (server->dhcp->interfaces, interface)
+        for (unsigned i = 0; i < interface->kernel.address_count; i++)
+            if (interface->kernel.addresses[i].address == address)
+                return true;
+    return false;
+}
+
+bool dhcp_server_describe(const struct server *server, char *to, size_t size)
+{
+    const struct dhcp_interface *interface;
+    struct buffer names;
+    if (!server->dhcp)
+        return false;
+    buffer_init_fixed(&names, to, size - 1);
+    DL_FOREACH (server->dhcp->interfaces, interface)
+        if (interface->probe)
+            buffer_format(&names, "%s%s", names.length ? " or " : "", interface->kernel.name);
+    to[names.length] = '\0';
+    return names.length;
+}
+
 bool dhcp_server_is_on_link(const struct server *server, uint32_t own, uint32_t other)
 {
     if (!server->dhcp)

@@ -238,6 +238,10 @@ void dhcp_server_stop(struct server *server);
 void dhcp_server_free(struct server *server);
 /* Whose address this is, from DHCP or the neighbour table. */
 bool dhcp_server_client_mac(const struct server *server, uint32_t address, uint8_t ret_mac[6]);
+/* It is an address of a boot interface. */
+bool dhcp_server_has_address(const struct server *server, uint32_t address);
+/* "eth0 or eth1": where machines can be connected. False: nowhere. */
+bool dhcp_server_describe(const struct server *server, char *to, size_t size);
 /* Both addresses are of one network of ours. */
 bool dhcp_server_is_on_link(const struct server *server, uint32_t own, uint32_t other);
 /* A client has all of a boot file; it has got further than that. */

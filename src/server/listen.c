@@ -144,17 +144,33 @@ void listener_text(const struct listener *listener, char *to, size_t size)
     endpoint_text(&listener->endpoint, to, size);
 }
 
-uint16_t endpoint_port_at(const struct config_endpoint *endpoint, const char *local)
+/* The address without its port, in network byte order. */
+static const void *host_of(const struct config_endpoint *endpoint, size_t *ret_bytes)
 {
-    static const struct in6_addr any;
     const struct sockaddr_in *in = (const struct sockaddr_in *)&endpoint->address;
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&endpoint->address;
     bool is_ipv4 = endpoint->address.ss_family == AF_INET;
-    const void *bound = is_ipv4 ? (const void *)&in->sin_addr : &in6->sin6_addr;
-    size_t length = is_ipv4 ? sizeof in->sin_addr : sizeof in6->sin6_addr;
-    uint8_t address[sizeof any];
+    *ret_bytes = is_ipv4 ? sizeof in->sin_addr : sizeof in6->sin6_addr;
+    return is_ipv4 ? (const void *)&in->sin_addr : &in6->sin6_addr;
+}
+
+bool endpoint_is_any(const struct config_endpoint *endpoint)
+{
+    static const struct in6_addr any;
+    size_t bytes;
+    const void *host = host_of(endpoint, &bytes);
+    return memcmp(host, &any, bytes) == 0;
+}
+
+uint16_t endpoint_port_at(const struct config_endpoint *endpoint, const char *local)
+{
+    size_t bytes;
+    uint8_t address[sizeof(struct in6_addr)];
+    const void *host = host_of(endpoint, &bytes);
     if (inet_pton(endpoint->address.ss_family, local, address) != 1 ||
-        (memcmp(bound, &any, length) != 0 && memcmp(bound, address, length) != 0))
+        (!endpoint_is_any(endpoint) && memcmp(host, address, bytes) != 0))
         return 0;
-    return ntohs(is_ipv4 ? in->sin_port : in6->sin6_port);
+    return ntohs(endpoint->address.ss_family == AF_INET
+                     ? ((const struct sockaddr_in *)&endpoint->address)->sin_port
+                     : ((const struct sockaddr_in6 *)&endpoint->address)->sin6_port);
 }

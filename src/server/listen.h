@@ -26,6 +26,8 @@ void listener_close(struct ev_loop *loop, struct listener *listener);
 bool listener_is_at(const struct listener *listener, const struct config_endpoint *endpoint);
 /* "0.0.0.0:3260", "[::1]:3260" */
 void listener_text(const struct listener *listener, char *to, size_t size);
+/* True for 0.0.0.0 and [::]. */
+bool endpoint_is_any(const struct config_endpoint *endpoint);
 /* The port when a socket at this endpoint takes what is sent to the address `local` ("192.0.2.1",
  * "fe80::1"), else 0. */
 uint16_t endpoint_port_at(const struct config_endpoint *endpoint, const char *local);

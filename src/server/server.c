@@ -274,9 +274,8 @@ void server_targets_changed(struct server *server)
         unsigned count = iscsi_server_portals(server, portals, ARRAY_SIZE(portals));
         for (unsigned i = 0; i < count; i++)
             log_notice("listening for iSCSI on %s", portals[i]);
-        log_notice("next: iscsiadm -m discovery -t sendtargets -p ADDRESS on the client; reads go "
-                   "through %s",
-                   block_io_engine_name(server->io));
+        log_notice("reads go through %s", block_io_engine_name(server->io));
+        boot_source_announce(server);
     }
 }
 

@@ -4,7 +4,7 @@
 
 #include "internal.h"
 
-/* GET /, /status, /clients, /metrics; POST /serving, /luns/TARGET/N/rearm. `context` of the routes: the
- * server. */
+/* GET /, /status, /clients, /metrics; POST /serving, /luns/TARGET/N/rearm. `context` of the routes:
+ * the server. */
 extern const struct http_route status_routes[];
 extern const unsigned status_route_count;

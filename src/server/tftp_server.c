@@ -355,6 +355,10 @@ static void take_request(struct tftp_server *tftp, const struct arrival *arrival
         refuse(arrival, refusal.code, refusal.text);
     if (result || runs_already(tftp, &arrival->from))
         return;
+    if (!boot_source_admits(tftp->server, arrival->local)) {
+        refuse(arrival, TFTP_ERROR_ACCESS, "not on this network");
+        return;
+    }
     const char *limit = limit_reached(tftp, &arrival->from);
     if (limit) {
         refuse(arrival, TFTP_ERROR_UNDEFINED, "too many transfers, try again");
