@@ -2,10 +2,11 @@
 import contextlib
 import fcntl
 import os
+import signal
 import tempfile
 from pathlib import Path
 
-from .process import run
+from .process import Background, run, wait_for
 
 MIB = 1 << 20
 BLKFLSBUF = 0x1261  # <linux/fs.h>: drop the device's page cache
@@ -60,3 +61,31 @@ def drop_cache(device, backing):
         fcntl.ioctl(file, BLKFLSBUF)
     with open(backing, "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+class FuseDisk:
+    """A file that another program serves through FUSE, and that hangs while that program is stopped."""
+
+    def __init__(self, folder, size_bytes):
+        self.image = make_file(folder / "fuse.img", size_bytes)
+        self.path = make_file(folder / "fuse", size_bytes)
+        self.log = folder / "fuse.log"
+
+    def __enter__(self):
+        self.process = Background(
+            "qemu-storage-daemon", "--blockdev",
+            f"driver=file,node-name=file,filename={self.image},discard=unmap", "--export",
+            f"type=fuse,id=export,node-name=file,mountpoint={self.path},writable=on",
+            log=self.log)
+        wait_for(lambda: os.path.ismount(self.path), 10, "FUSE export")
+        return self
+
+    def hang(self):
+        self.process.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.process.send_signal(signal.SIGCONT)
+
+    def __exit__(self, *_error):
+        self.go_on()
+        self.process.stop()
