@@ -160,8 +160,8 @@ void block_device_close(struct block_device *device);
  * stays gone: what comes back may be another disk. */
 void block_device_rearm(struct block_device *device);
 
-/* Asks the kernel for the size again; calls `changed` if it differs. Cheap; call every few seconds.
- */
+/* Asks for the size again; calls `changed` if it differs: at once, or for a file from
+ * block_io_dispatch(). Cheap; call every few seconds. */
 void block_device_observe(struct block_device *device);
 
 /* ── engines: how requests of raw devices are carried out ────────────────────────────────────────

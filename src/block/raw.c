@@ -13,6 +13,7 @@
 #include "geometry.h"
 #include "io.h"
 
+#include <netboot-target/util/array.h>
 #include <netboot-target/util/pool.h>
 
 /* Of the threads a device may have: flushes and buffered writes have one each. */
@@ -70,13 +71,48 @@ static ssize_t raw_send(struct block_device *device, int socket, uint64_t offset
     return n || !length_bytes ? n : -ENXIO;
 }
 
+static void observe(struct raw_device *raw)
+{
+    if (geometry_count_blocks(raw, &raw->observed_blocks) < 0)
+        raw->observed_blocks = 0;
+}
+
+static void tell_observed(struct raw_device *raw)
+{
+    if (raw->observed_blocks)
+        block_device_resized(&raw->device, raw->observed_blocks);
+    else
+        block_device_lost(&raw->device);
+}
+
+static void run_observation(struct job *job)
+{
+    observe(container_of(job, struct raw_device, observation));
+}
+
+static void end_observation(struct job *job)
+{
+    struct raw_device *raw = container_of(job, struct raw_device, observation);
+    raw->observing = false;
+    tell_observed(raw);
+    block_device_release(&raw->device);
+}
+
+/* The kernel knows the size of its devices, but a file's may have to be asked for over a network.
+ */
 static void raw_observe(struct block_device *device)
 {
-    uint64_t blocks;
-    if (geometry_count_blocks(raw_of(device), &blocks) < 0 || !blocks)
-        block_device_lost(device);
-    else
-        block_device_resized(device, blocks);
+    struct raw_device *raw = raw_of(device);
+    if (!raw->is_file) {
+        observe(raw);
+        tell_observed(raw);
+    } else if (!raw->observing) {
+        raw->observing = true;
+        raw->observation.run = run_observation;
+        raw->observation.done = end_observation;
+        block_device_hold(device);
+        job_queue_submit(raw->flushes, &raw->observation);
+    }
 }
 
 static void raw_rearm(struct block_device *device)

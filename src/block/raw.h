@@ -39,6 +39,10 @@ struct raw_device {
     struct job write_back;     /* on the thread of flushes, so that no write waits for it */
     bool writing_back;
 
+    struct job observation; /* of a file's size, on the thread of flushes */
+    bool observing;
+    uint64_t observed_blocks; /* 0: it is gone */
+
     struct block_request *flushing;      /* these wait for the running flush */
     struct block_request *waiting_flush; /* these came later and need another one */
 

@@ -12,9 +12,10 @@ from .report import LabError
 
 
 class Faulty:
-    """`device` is a loop device over an image, with faults in between."""
+    """`device` is a loop device over an image, with faults in between; without `loop` it is a file
+    on that file system."""
 
-    def __init__(self, folder, size_bytes, faults=(), writes_per_second=0):
+    def __init__(self, folder, size_bytes, faults=(), writes_per_second=0, loop=True):
         """Faults: dictionaries of blkdebug's inject-error, such as {"iotype": "flush",
         "errno": 5, "once": True}."""
         self.folder = Path(folder)
@@ -47,7 +48,9 @@ class Faulty:
             return self.mount.stat().st_size == size_bytes
         try:
             wait_for(exported, 10, "exported image")
-            self.device = self.stack.enter_context(loop_device(self.mount))
+            self.device = self.mount
+            if loop:
+                self.device = self.stack.enter_context(loop_device(self.mount))
         except BaseException:
             self.stack.close()
             raise

@@ -338,6 +338,14 @@ def test_resize(report, folder):
                     session.read_blocks(size // 512 - 1, 1)
                     expect_sense(session.command(session.read_cdb(size // 512, 1), data_in=512),
                                  (5, 0x2100))
+    with report.test("a file that grows"):
+        with Daemon(folder / "grow", [target("a", image)]).start() as daemon, \
+                Session(daemon.port, iqn("a")) as session:
+            session.ready()
+            os.truncate(image, 32 * MIB)
+            wait_for(lambda: daemon.lun("a")["size_bytes"] == 32 * MIB, 8, "new size")
+            expect_sense(session.command(bytes(6)), CAPACITY_CHANGED)
+            session.write(65535, bytes(512))
 
 
 def test_write_fault(report, folder):

@@ -199,6 +199,35 @@ def test_hung_disk(report, folder, healthy):
                 assert 3.5 < seconds < 6, seconds
 
 
+def test_hung_file_system(report, folder, healthy):
+    with report.test("a file whose file system hangs stops nobody else"):
+        with Faulty(folder / "hung-mount", 16 * MIB, loop=False) as disk:
+            targets = [target("hung", disk.device), target("well", healthy)]
+            with Daemon(folder / "hung-file", targets).start() as daemon:
+                other = Session(daemon.port, iqn("well"))
+                other.ready()
+                load = Load(other)
+                disk.hang()
+                longest = longest_pause(load, 6.5)  # sizes are looked at every 5 seconds
+                disk.go_on()
+                load.stop()
+                other.logout()
+                assert longest < 1, longest
+
+
+def longest_pause(load, seconds):
+    """Between two rounds of a load, watched for so long."""
+    rounds, since, longest = load.rounds, time.monotonic(), 0.0
+    end = since + seconds
+    while time.monotonic() < end:
+        time.sleep(0.02)
+        now = time.monotonic()
+        longest = max(longest, now - since)
+        if load.rounds != rounds:
+            rounds, since = load.rounds, now
+    return longest
+
+
 def test_failing_flush(report, folder):
     with report.test("a last flush that fails is told"):
         with Faulty(folder / "bad-disk", 16 * MIB, [{"iotype": "flush", "errno": 5}]) as disk:
@@ -224,6 +253,7 @@ def main():
         test_data(report, folder)
         test_slow_disk(report, folder)
         test_hung_disk(report, folder, disk)
+        test_hung_file_system(report, folder, disk)
         test_failing_flush(report, folder)
     report.finish()
 
