@@ -117,6 +117,7 @@ const char *iscsi_target_owner(const struct iscsi_target *target);
 enum iscsi_event_kind {
     ISCSI_EVENT_LOGIN,         /* full feature phase reached */
     ISCSI_EVENT_LOGIN_REFUSED, /* reason says why, status_class/detail what was answered */
+    ISCSI_EVENT_LOGIN_BROKEN,  /* the initiator left in the middle of its login */
     ISCSI_EVENT_SESSION_ENDED, /* reason: logout, connection lost, reinstated, protocol error … */
     ISCSI_EVENT_FIRST_COMMAND, /* the first SCSI medium access of a session */
     ISCSI_EVENT_PROTOCOL_ERROR, /* the peer's fault; its connection is being closed */
@@ -133,6 +134,7 @@ struct iscsi_event {
     const uint8_t *isid;   /* ISCSI_ISID_BYTES */
     uint16_t tsih;
     uint8_t status_class, status_detail;
+    bool mutual_chap;   /* LOGIN_BROKEN: we had just proven who we are */
     const char *reason; /* a sentence, safe to print */
 };
 

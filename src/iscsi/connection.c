@@ -29,6 +29,7 @@ void connection_event(struct iscsi_connection *connection, enum iscsi_event_kind
     } else {
         event.initiator = login ? iscsi_login_initiator_name(login) : "";
         event.target = login ? iscsi_login_target_name(login) : "";
+        event.mutual_chap = login && iscsi_login_has_proven(login);
         event.isid = connection->in.header + 8;
     }
     connection->node->callbacks->event(connection->node->context, &event);
@@ -235,6 +236,9 @@ void iscsi_connection_close(struct iscsi_connection *connection, const char *rea
     struct iscsi_node *node = connection->node;
     if (connection->phase == PHASE_FULL_FEATURE)
         connection_event(connection, ISCSI_EVENT_SESSION_ENDED, reason);
+    else if (connection->phase == PHASE_LOGIN && connection->login &&
+             iscsi_login_initiator_name(connection->login)[0])
+        connection_event(connection, ISCSI_EVENT_LOGIN_BROKEN, reason);
     connection->phase = PHASE_CLOSED;
     connection->in.handler = NULL;
     connection->in.destination = NULL;

@@ -511,6 +511,11 @@ const struct iscsi_login_result *iscsi_login_result(const struct iscsi_login *lo
     return &login->result;
 }
 
+bool iscsi_login_has_proven(const struct iscsi_login *login)
+{
+    return login->chap.mutual;
+}
+
 const char *iscsi_login_initiator_name(const struct iscsi_login *login)
 {
     return login->result.initiator;

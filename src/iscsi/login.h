@@ -70,6 +70,8 @@ enum iscsi_login_verdict iscsi_login_receive(struct iscsi_login *login, const ui
 const struct iscsi_login_result *iscsi_login_result(const struct iscsi_login *login);
 /* The challenge we sent and have not had answered; NULL: none. */
 const uint8_t *iscsi_login_challenge(const struct iscsi_login *login, size_t *ret_length);
+/* We have proven who we are (mutual CHAP). */
+bool iscsi_login_has_proven(const struct iscsi_login *login);
 /* What is known so far, for events: "" when not yet. */
 const char *iscsi_login_initiator_name(const struct iscsi_login *login);
 const char *iscsi_login_target_name(const struct iscsi_login *login);

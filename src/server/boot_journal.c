@@ -338,6 +338,7 @@ static const struct {
 } session_steps[] = {
     [ISCSI_EVENT_LOGIN] = {JOURNAL_LOGIN,         JOURNAL_OS_LOGIN        },
     [ISCSI_EVENT_LOGIN_REFUSED] = {JOURNAL_LOGIN_REFUSED, JOURNAL_OS_LOGIN_REFUSED},
+    [ISCSI_EVENT_LOGIN_BROKEN] = {JOURNAL_LOGIN_BROKEN,  JOURNAL_LOGIN_BROKEN    },
     [ISCSI_EVENT_SESSION_ENDED] = {JOURNAL_NONE,          JOURNAL_OS_ENDED        },
     [ISCSI_EVENT_FIRST_COMMAND] = {JOURNAL_READ,          JOURNAL_OS_READ         },
 };
@@ -384,14 +385,15 @@ void boot_journal_iscsi(struct server *server, const struct iscsi_event *event)
 {
     struct boot_journal *journal = server->boot_journal;
     struct person person;
-    if (!journal || event->kind >= ARRAY_SIZE(session_steps) ||
-        (event->kind == ISCSI_EVENT_LOGIN && !event->target[0]))
+    bool is_discovery = event->tsih && !event->target[0];
+    if (!journal || event->kind >= ARRAY_SIZE(session_steps) || is_discovery)
         return;
     bool is_firmware = journal_isid_is_firmware(event->isid);
     struct journal_event told = {
         .step =
             is_firmware ? session_steps[event->kind].firmware : session_steps[event->kind].system,
         .detail = event->kind == ISCSI_EVENT_LOGIN ? event->target : event->reason,
+        .mutual_chap = event->mutual_chap,
         .status_class = event->status_class,
         .status_detail = event->status_detail,
     };

@@ -251,7 +251,7 @@ static bool keep_unsent(struct client *client, const struct cursor *cursor)
     uint8_t *to = unsent->copy;
     for (unsigned i = 0; i < count; i++) {
         struct iscsi_segment *segment = &unsent->segments[i];
-        if (segment->kind != ISCSI_SEGMENT_MEMORY)
+        if (segment->kind != ISCSI_SEGMENT_MEMORY || !segment->length)
             continue;
         memcpy(to, segment->base, segment->length);
         segment->base = to;
@@ -549,6 +549,7 @@ static void on_close(void *context, void *owner)
 static const char *event_words[] = {
     [ISCSI_EVENT_LOGIN] = "login",
     [ISCSI_EVENT_LOGIN_REFUSED] = "login refused",
+    [ISCSI_EVENT_LOGIN_BROKEN] = "login broken off",
     [ISCSI_EVENT_SESSION_ENDED] = "session ended",
     [ISCSI_EVENT_FIRST_COMMAND] = "first disk access",
     [ISCSI_EVENT_PROTOCOL_ERROR] = "connection closed",
