@@ -4,6 +4,7 @@
  *   server.c        start, signals, reload, shutdown order, watchdog
  *   iscsi_server.c  portals: what listens and accepts
  *   iscsi_client.c  connections: sockets ↔ iscsi_connection
+ *   login_delay.c   who failed to log in too often waits
  *   targets.c       config → targets, LUNs, devices; opening on workers; what a reload changes
  *   identity.c      who a LUN is: configured, stored, derived or generated
  *   state.c         the state directory: records that survive the process

@@ -6,10 +6,12 @@
  * before the loop sleeps, every connection with something to say is pumped. So all requests of a
  * turn are answered with as few system calls as the socket allows.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,6 +26,9 @@
 #include <netboot-target/util/escape.h>
 #include <netboot-target/util/log.h>
 #include <netboot-target/util/pool.h>
+
+/* RFC 7143 §11.13.5 */
+enum { INITIATOR_ERROR = 2, AUTHENTICATION_FAILURE = 1 };
 
 #define SCRATCH_BYTES     (256u << 10)
 #define BESIDE_BULK_BYTES 512         /* read behind a payload: the next header and a little */
@@ -45,6 +50,7 @@ struct client {
     struct iscsi_connection *connection;
     int socket;
     ev_io readable, writable;
+    ev_timer held; /* until then nothing is read: its address failed to log in too often */
     bool dirty;
     struct unsent *unsent;
     struct late_fetch *late_fetch;
@@ -476,6 +482,7 @@ static void client_close(struct client *client, const char *reason)
     struct iscsi_server *iscsi = client->server;
     ev_io_stop(iscsi->server->loop, &client->readable);
     ev_io_stop(iscsi->server->loop, &client->writable);
+    ev_timer_stop(iscsi->server->loop, &client->held);
     client_unmark_dirty(client);
     DL_DELETE(iscsi->clients, client);
     if (client->late_fetch)
@@ -503,6 +510,40 @@ static void set_socket_options(int socket, const struct config_limits *limits)
     setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){NOTSENT_LOW_BYTES}, sizeof(int));
 }
 
+static void on_hold_over(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)events;
+    struct client *client = watcher->data;
+    ev_io_start(loop, &client->readable);
+}
+
+/* In the form of struct iscsi_event. */
+static void peer_text(const struct sockaddr_storage *peer, char *to, size_t size)
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    const void *address = peer->ss_family == AF_INET6
+                              ? (const void *)&((const struct sockaddr_in6 *)peer)->sin6_addr
+                              : (const void *)&((const struct sockaddr_in *)peer)->sin_addr;
+    inet_ntop(peer->ss_family, address, host, sizeof host);
+    snprintf(to, size, peer->ss_family == AF_INET6 ? "[%s]:0" : "%s:0", host);
+}
+
+static void start_reading(struct client *client, const struct sockaddr_storage *peer)
+{
+    const struct server *server = client->server->server;
+    const struct config_limits *limits = &server->config->limits;
+    char text[INET6_ADDRSTRLEN + 8];
+    peer_text(peer, text, sizeof text);
+    uint64_t delay_ms = min_of((uint64_t)LOGIN_DELAY_MS, limits->login_deadline_ms / 2);
+    ev_timer_init(&client->held, on_hold_over, (double)delay_ms / 1000, 0);
+    client->held.data = client;
+    if (login_delay_applies(&client->server->login_delay, text, limits->failed_logins_per_minute,
+                            server_now_us(server) / 1000))
+        ev_timer_start(server->loop, &client->held);
+    else
+        ev_io_start(server->loop, &client->readable);
+}
+
 void client_new(struct iscsi_server *iscsi, int descriptor, const struct sockaddr_storage *peer)
 {
     _cleanup_close_ int socket = descriptor;
@@ -526,7 +567,7 @@ void client_new(struct iscsi_server *iscsi, int descriptor, const struct sockadd
     ev_io_init(&client->readable, on_readable, client->socket, EV_READ);
     ev_io_init(&client->writable, on_writable, client->socket, EV_WRITE);
     client->readable.data = client->writable.data = client;
-    ev_io_start(server->loop, &client->readable);
+    start_reading(client, peer);
     DL_APPEND(iscsi->clients, client);
     want_deadlines(iscsi);
 }
@@ -558,12 +599,26 @@ static const char *event_words[] = {
     [ISCSI_EVENT_TASK_MANAGEMENT] = "task management",
 };
 
+static void note_failed_login(struct server *server, const struct iscsi_event *event)
+{
+    if (event->kind != ISCSI_EVENT_LOGIN_REFUSED || event->status_class != INITIATOR_ERROR ||
+        event->status_detail != AUTHENTICATION_FAILURE)
+        return;
+    unsigned limit = server->config->limits.failed_logins_per_minute;
+    if (login_delay_note_failure(&server->iscsi->login_delay, event->peer,
+                                 server_now_us(server) / 1000) == limit)
+        log_warning("too many failed logins of one address (limits.failed-logins-per-minute), its "
+                    "next ones are delayed: peer=%s",
+                    event->peer);
+}
+
 /* A peer can cause these lines, so they come at a bounded rate. */
 static void on_event(void *context, const struct iscsi_event *event)
 {
     struct server *server = context;
     if (event->kind == ISCSI_EVENT_OWNER_CHANGED)
         targets_note_owner(server, event->target);
+    note_failed_login(server, event);
     boot_journal_iscsi(server, event);
     bool peers_fault =
         event->kind == ISCSI_EVENT_LOGIN_REFUSED || event->kind == ISCSI_EVENT_PROTOCOL_ERROR;

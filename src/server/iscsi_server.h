@@ -2,6 +2,7 @@
 #pragma once
 #include "internal.h"
 #include "listen.h"
+#include "login_delay.h"
 
 #include <netboot-target/util/log.h>
 
@@ -23,6 +24,7 @@ struct iscsi_server {
     ev_timer deadlines; /* runs only while a login or a blocked socket has one */
     ev_timer accept_again;
     struct log_limit event_limit;
+    struct login_delay login_delay;
     int spare; /* given up for a moment to refuse a connection when descriptors run out */
 };
 

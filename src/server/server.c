@@ -275,6 +275,7 @@ void server_targets_changed(struct server *server)
         for (unsigned i = 0; i < count; i++)
             log_notice("listening for iSCSI on %s", portals[i]);
         log_notice("reads go through %s", block_io_engine_name(server->io));
+        log_notice("next: iscsiadm -m discovery -t sendtargets -p ADDRESS on the client");
         boot_source_announce(server);
     }
 }

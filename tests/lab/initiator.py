@@ -56,13 +56,14 @@ class Session:
     """One connection and the session on it; a context that logs out at its end."""
 
     def __init__(self, port, target=None, address="127.0.0.1", name=INITIATOR,
-                 isid=OPEN_ISCSI_ISID, secrets=None, timeout=15, login=True):
+                 isid=OPEN_ISCSI_ISID, secrets=None, timeout=15, login=True, source=None):
         self.port, self.target, self.address, self.name = port, target, address, name
         self.isid, self.secrets = isid, secrets
         self.tags, self.lock = itertools.count(1), threading.Lock()
         self.command_number = self.status_number = 1
         self.waiting, self.logout_requested = b"", None
-        self.socket = socket.create_connection((address, port), timeout=timeout)
+        self.socket = socket.create_connection((address, port), timeout=timeout,
+                                               source_address=(source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if login:
             try:

@@ -6,6 +6,7 @@ usage: test_config_cli.py NETBOOT-TARGET
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -184,6 +185,30 @@ def test_secrets(report, folder):
         assert done.returncode == 1 and SECRETS.secret not in done.stdout, done
 
 
+def test_guessing(report, folder):
+    disk = make_file(folder / "guess.img", 8 * MIB)
+    auth = chap(f'secret = "{SECRETS.secret}"; target-secret = "{SECRETS.target_secret}"')
+    with report.test("whoever fails to log in too often waits, others do not"):
+        wrong = Secrets(SECRETS.user, "a-wrong-secret-0", SECRETS.target_user, SECRETS.target_secret)
+        with Daemon(folder / "guess", [target("a", disk, auth=auth)],
+                    limits="failed-logins-per-minute = 3;") as daemon:
+            daemon.portals = [f"0.0.0.0:{daemon.port}"]
+            daemon.start()
+            for _ in range(3):
+                assert seconds_of(daemon, 0x0201, wrong) < 1
+            daemon.wait_log("limits.failed-logins-per-minute")
+            assert 2.5 < seconds_of(daemon, 0x0201, wrong) < 5
+            assert seconds_of(daemon, 0, SECRETS, "127.0.0.2") < 1
+            assert 2.5 < seconds_of(daemon, 0, SECRETS) < 5
+
+
+def seconds_of(daemon, expected, secrets, source="127.0.0.1"):
+    begin = time.monotonic()
+    status = login_status(daemon.port, iqn("a"), secrets=secrets, source=source)
+    assert status == expected, status
+    return time.monotonic() - begin
+
+
 def kept_secrets(path):
     lines = dict((kind, (name, secret)) for kind, name, secret in
                  (line.split() for line in path.read_text().splitlines()))
@@ -303,6 +328,7 @@ def main():
         test_words(report)
         test_checks(report, folder)
         test_secrets(report, folder)
+        test_guessing(report, folder)
         test_generated(report, folder)
         test_export(report, folder)
     report.finish()
