@@ -96,9 +96,9 @@ static void unescape(char *text)
 {
     char *to = text;
     for (const char *from = text; *from; to++) {
-        unsigned code;
-        if (*from == '\\' && sscanf(from + 1, "%3o", &code) == 1) {
-            *to = (char)code;
+        if (*from == '\\' && strspn(from + 1, "01234567") >= 3) {
+            const char code[] = {from[1], from[2], from[3], '\0'};
+            *to = (char)strtoul(code, NULL, 8);
             from += 4;
         } else {
             *to = *from++;
@@ -108,7 +108,7 @@ static void unescape(char *text)
 }
 
 struct mount {
-    unsigned major_number, minor_number;
+    dev_t device;
     char *point, *source;
     bool read_only; /* the filesystem, not just this view of it */
 };
@@ -129,8 +129,7 @@ static bool parse_mount(char *line, struct mount *ret_mount)
     strsep(&tail, " ");
     mount.source = strsep(&tail, " ");
     const char *options = strsep(&tail, " \n");
-    if (!fields[4] || !options ||
-        sscanf(fields[2], "%u:%u", &mount.major_number, &mount.minor_number) != 2)
+    if (!fields[4] || !options || sysfs_parse_device(fields[2], &mount.device) < 0)
         return false;
     mount.point = fields[4];
     mount.read_only = !strcmp(options, "ro") || !strncmp(options, "ro,", 3);
@@ -143,14 +142,13 @@ static bool parse_mount(char *line, struct mount *ret_mount)
 static bool mount_is_of(const struct subject *subject, const struct mount *mount, char *name,
                         size_t size)
 {
-    const struct sysfs_device *kin =
-        find_kin(subject, makedev(mount->major_number, mount->minor_number));
+    const struct sysfs_device *kin = find_kin(subject, mount->device);
     if (kin) {
         snprintf(name, size, "%s/%s", subject->root->dev, kin->name);
         return true;
     }
     /* btrfs and the like have device numbers of their own; only the source tells. */
-    return !mount->major_number && mount->source[0] == '/' &&
+    return !major(mount->device) && mount->source[0] == '/' &&
            leads_to_subject(subject, mount->source, name, size);
 }
 
@@ -322,13 +320,11 @@ static bool may_write(const char *process, const char *descriptor)
 {
     char name[NAME_MAX + 16];
     char text[512];
-    unsigned flags;
     snprintf(name, sizeof name, "fdinfo/%s", descriptor);
     if (sysfs_read(process, name, text, sizeof text) < 0)
         return false;
     const char *at = strstr(text, "flags:");
-    return at && sscanf(at + strlen("flags:"), "%o", &flags) == 1 &&
-           (flags & O_ACCMODE) != O_RDONLY;
+    return at && (strtoul(at + strlen("flags:"), NULL, 8) & O_ACCMODE) != O_RDONLY;
 }
 
 static bool process_holds(const struct subject *subject, const char *process)

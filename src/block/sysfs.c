@@ -57,6 +57,20 @@ uint64_t sysfs_read_number(const char *directory, const char *attribute, uint64_
     return errno || *end ? otherwise : value;
 }
 
+int sysfs_parse_device(const char *text, dev_t *ret_device)
+{
+    char *colon;
+    char *end;
+    unsigned long major_number = strtoul(text, &colon, 10);
+    if (colon == text || *colon != ':')
+        return -EINVAL;
+    unsigned long minor_number = strtoul(colon + 1, &end, 10);
+    if (end == colon + 1)
+        return -EINVAL;
+    *ret_device = makedev((unsigned)major_number, (unsigned)minor_number);
+    return 0;
+}
+
 static bool exists(const char *directory, const char *attribute)
 {
     char path[PATH_MAX];
@@ -68,14 +82,11 @@ static int describe(const char *directory, struct sysfs_device *ret_device)
 {
     struct sysfs_device device = {0};
     char numbers[32];
-    unsigned major_number;
-    unsigned minor_number;
+    size_t length = strlen(directory);
     if (sysfs_read(directory, "dev", numbers, sizeof numbers) < 0 ||
-        sscanf(numbers, "%u:%u", &major_number, &minor_number) != 2 ||
-        strlen(directory) >= sizeof device.directory)
+        sysfs_parse_device(numbers, &device.device) < 0 || length >= sizeof device.directory)
         return -ENOENT;
-    device.device = makedev(major_number, minor_number);
-    strcpy(device.directory, directory);
+    memcpy(device.directory, directory, length + 1);
     snprintf(device.name, sizeof device.name, "%s", strrchr(directory, '/') + 1);
     for (char *c = device.name; *c; c++)
         *c = *c == '!' ? '/' : *c; /* "cciss!c0d0" is /dev/cciss/c0d0 */

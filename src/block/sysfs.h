@@ -43,5 +43,7 @@ bool sysfs_each_disk(const struct system_root *root,
 /* The bytes of DIRECTORY/ATTRIBUTE without white space at its end, and a NUL. Returns the length or
  * -errno. */
 ssize_t sysfs_read(const char *directory, const char *attribute, void *to, size_t size);
+/* A device number as the kernel writes it, "8:1". 0, -EINVAL. */
+int sysfs_parse_device(const char *text, dev_t *ret_device);
 /* Decimal; `otherwise` where there is none. */
 uint64_t sysfs_read_number(const char *directory, const char *attribute, uint64_t otherwise);
