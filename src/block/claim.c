@@ -73,7 +73,7 @@ int claim_open(const struct system_root *root, const char *path,
     int r = inspect(path, &before, error);
     if (!r)
         r = check_names(root, path, &before, options, &overridden, error);
-    if (r < 0)
+    if (r)
         return r;
 
     int exclusive = S_ISBLK(before.st_mode) && !options->read_only ? O_EXCL : 0;

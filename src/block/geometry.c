@@ -32,7 +32,7 @@ int geometry_count_blocks(const struct raw_device *raw, uint64_t *ret_blocks)
 {
     uint64_t bytes;
     int r = raw_size(raw->buffered, &bytes);
-    if (r < 0)
+    if (r)
         return r;
     bytes -= min_of(bytes, raw->base_bytes);
     if (raw->limit_bytes)
@@ -54,7 +54,7 @@ static int read_file(struct raw_device *raw, bool discard)
     struct block_geometry *geometry = &raw->device.geometry;
     uint64_t size;
     int r = raw_size(raw->buffered, &size);
-    if (r < 0)
+    if (r)
         return r;
     geometry->logical_block_bytes = FILE_LOGICAL_BLOCK;
     geometry->physical_block_bytes = FILE_PHYSICAL_BLOCK;

@@ -126,7 +126,7 @@ int identity_read(const struct system_root *root, const struct block_location *l
 {
     struct origin origin;
     int r = find_origin(root, location, &origin, error);
-    if (r < 0)
+    if (r)
         return r;
     _cleanup_close_ int descriptor = open(origin.path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
