@@ -210,14 +210,14 @@ struct block_device *block_faulty_new(struct block_device *below)
     return &faulty->device;
 }
 
-int block_faulty_add(struct block_device *device, const struct block_fault *told)
+int block_faulty_add(struct block_device *device, const struct block_fault *fault)
 {
-    struct fault *fault = calloc(1, sizeof *fault);
-    if (!fault)
+    struct fault *added = calloc(1, sizeof *added);
+    if (!added)
         return -ENOMEM;
-    fault->fault = *told;
-    fault->left = told->times;
-    LL_APPEND(faulty_of(device)->faults, fault);
+    added->fault = *fault;
+    added->left = fault->times;
+    LL_APPEND(faulty_of(device)->faults, added);
     return 0;
 }
 

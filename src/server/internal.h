@@ -174,7 +174,7 @@ void targets_note_owner(struct server *server, const char *iqn);
 const char *lun_state_word(const struct served_lun *lun); /* for status: "open", "waiting", … */
 /* NULL: there is none of this name. */
 struct served_target *targets_find(const struct server *server, const char *name);
-struct served_lun *targets_find_lun(struct server *server, const char *target, unsigned number);
+struct served_lun *targets_find_lun(struct server *server, const char *name, unsigned number);
 
 /* ── identity.c ──────────────────────────────────────────────────────────────────────────────────
  */

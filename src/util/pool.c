@@ -78,20 +78,20 @@ void *pool_take(struct pool *pool, size_t bytes)
     return buffer;
 }
 
-void pool_give(struct pool *pool, void *given, size_t bytes)
+void pool_give(struct pool *pool, void *buffer, size_t bytes)
 {
-    if (!given)
+    if (!buffer)
         return;
     unsigned class = size_class(bytes);
     size_t size = (size_t)1 << (SMALLEST_SHIFT + class);
     pool->taken_bytes -= size;
     if (pool->kept_bytes + size > pool->keep_bytes) {
-        free(given);
+        free(buffer);
         return;
     }
-    struct free_buffer *buffer = given;
-    buffer->next = pool->free[class];
-    pool->free[class] = buffer;
+    struct free_buffer *kept = buffer;
+    kept->next = pool->free[class];
+    pool->free[class] = kept;
     pool->kept_bytes += size;
 }
 
