@@ -255,14 +255,15 @@ static int find_tag(const struct system_root *root, const struct tag *tag,
                     const char *specification, bool whole_disk, struct block_location *ret_location,
                     struct error *error)
 {
+    const char *value = specification + strlen(tag->prefix);
+    if (!*value)
+        return error_set(error, -EINVAL, "%s names nothing", specification);
     _cleanup_free_ struct search *search = calloc(1, sizeof *search);
     if (!search)
         return error_set(error, -ENOMEM, "out of memory");
     search->root = root;
     search->tag = tag;
-    search->value = specification + strlen(tag->prefix);
-    if (!*search->value)
-        return error_set(error, -EINVAL, "%s names nothing", specification);
+    search->value = value;
     sysfs_each_disk(root, search_disk, search);
     int r = choose(search, specification, whole_disk, error);
     if (r < 0)
