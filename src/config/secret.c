@@ -88,7 +88,7 @@ static int parse_secret_file(const struct value_input *input, void *to, struct e
     if (input->text[0] != '/')
         return error_set(why, -EINVAL, "\"%s\" is no %s", escaped(input->text),
                          input->key->type->noun);
-    struct stat status;
+    struct stat status = {0};
     _cleanup_close_ int descriptor = open_secret(input->text, &status, why);
     if (descriptor < 0)
         return descriptor;
@@ -112,7 +112,7 @@ static int parse_secret_credential(const struct value_input *input, void *to, st
     if (snprintf(path, sizeof path, "%s/%s", directory, input->text) >= (int)sizeof path)
         return error_set(why, -ENAMETOOLONG, "the name of credential %s is too long",
                          escaped(input->text));
-    struct stat status;
+    struct stat status = {0};
     _cleanup_close_ int descriptor = open_secret(path, &status, why);
     if (descriptor < 0)
         return descriptor;

@@ -441,11 +441,13 @@ int sources_take_text(struct sources *sources, const char *text, size_t length, 
 {
     static const struct stat none;
     struct error why = {"out of memory"};
-    char *copy = length <= TEXT_LIMIT_BYTES ? strndup(text, length) : NULL;
     int result = sources_begin(sources);
-    if (length > TEXT_LIMIT_BYTES)
+    if (length > TEXT_LIMIT_BYTES) {
         result = error_set(&why, -EFBIG, "it is larger than 1 MiB");
-    else if (!copy)
+        return sources_end(sources, name, result, &why, errors);
+    }
+    char *copy = strndup(text, length);
+    if (!copy)
         result = -ENOMEM;
     else if (strlen(copy) != length)
         result = error_set(&why, -EINVAL, "it holds a NUL byte and is no text");

@@ -239,7 +239,7 @@ static int parse_pattern(const struct value_input *input, void *to, struct error
 static int parse_initiator(const struct value_input *input, void *to, struct error *why)
 {
     static const char mac[] = "00-00-00-00-00-00";
-    char name[ISCSI_NAME_MAX_BYTES + sizeof mac];
+    char name[ISCSI_NAME_MAX_BYTES + sizeof mac] = "";
     size_t length = 0;
     for (const char *p = input->text; *p; p++) {
         bool is_mac = p[0] == '%' && p[1] == 'm';
@@ -250,7 +250,6 @@ static int parse_initiator(const struct value_input *input, void *to, struct err
         length += wanted;
         p += is_mac;
     }
-    name[length] = '\0';
     return is_iscsi_name(name) ? keep_lower(input->text, to) : refuse(input, why);
 }
 

@@ -199,7 +199,7 @@ int iscsi_chap_verify(struct iscsi_chap *chap, const struct iscsi_auth *auth,
     if (!is_known(chap, auth, request->name, response))
         return error_set(error, -EACCES, "the CHAP name is unknown or the secret is wrong");
     if (request->identifier || request->challenge) {
-        struct challenge theirs;
+        struct challenge theirs = {0};
         int result = read_their_challenge(request, &theirs, error);
         if (result == 0)
             result = prove_ourselves(chap, auth, node, &theirs, response, answer, error);
