@@ -75,13 +75,10 @@ int iscsi_text_read(struct iscsi_text_reader *reader, struct iscsi_text_pair *re
 
 void iscsi_text_put(struct buffer *buffer, const char *key, const char *value)
 {
-    size_t key_length = strlen(key), value_length = strlen(value);
-    uint8_t *place = buffer_reserve(buffer, key_length + 1 + value_length + 1);
-    if (!place)
-        return;
-    memcpy(place, key, key_length);
-    place[key_length] = '=';
-    memcpy(place + key_length + 1, value, value_length + 1);
+    size_t size = strlen(key) + 1 + strlen(value) + 1;
+    uint8_t *place = buffer_reserve(buffer, size);
+    if (place)
+        snprintf((char *)place, size, "%s=%s", key, value);
 }
 
 void iscsi_text_put_number(struct buffer *buffer, const char *key, uint32_t value)

@@ -179,7 +179,7 @@ static struct entry *get_entry(struct journal_client *client, enum journal_step 
     struct entry *entry = client_add_entry(client);
     entry->step = step;
     entry->boot = client->boots;
-    strcpy(entry->detail, detail);
+    snprintf(entry->detail, sizeof entry->detail, "%s", detail);
     return entry;
 }
 
@@ -204,7 +204,7 @@ static void note(struct journal *journal, struct journal_client *client,
     story->bytes = event->bytes;
     story->duration_ms = event->duration_ms;
     story->stop_noticed = false;
-    strcpy(story->detail, detail);
+    snprintf(story->detail, sizeof story->detail, "%s", detail);
     if (is_new)
         say_step(journal, client, entry);
 }

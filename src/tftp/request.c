@@ -1,5 +1,6 @@
 /* request.c - read requests, RFC 1350 §5 and their options, RFC 2347-2349 and 7440 */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -122,7 +123,7 @@ static int parse_name(const char *name, struct tftp_request *request, struct tft
     name += strspn(name, "/"); /* clients write them from the root; names have no other */
     if (!*name)
         return refuse(refusal, TFTP_ERROR_NOT_FOUND, "No file name");
-    strcpy(request->name, name);
+    snprintf(request->name, sizeof request->name, "%s", name);
     return 0;
 }
 
