@@ -170,135 +170,135 @@ static bool read_a_kernel(const struct story *story)
 // clang-format off
 static const struct cause {
     unsigned steps;
-    bool (*condition)(const struct story *story); /* NULL: always */
     bool is_certain;
+    bool (*condition)(const struct story *story); /* NULL: always */
     const char *sentence;
 } causes[] = {
-    {EVERYWHERE, link_is_down, true,
+    {EVERYWHERE, true, link_is_down,
      "The link of {interface} is down: the cable is out, or the machine or the switch at its other "
      "end is off."},
 
     /* DHCP with firmware */
-    {AT(JOURNAL_UNANSWERED), lacks_boot_file, true,
+    {AT(JOURNAL_UNANSWERED), true, lacks_boot_file,
      "There is no boot file for its architecture ({architecture}): name one in boot.files, or put "
      "it into boot.custom-directory."},
-    {AT(JOURNAL_UNANSWERED), NULL, true,
+    {AT(JOURNAL_UNANSWERED), true, NULL,
      "Not answered: {detail}."},
-    {AT(JOURNAL_DISCOVER) | AT(JOURNAL_IPXE_DISCOVER), NULL, false,
+    {AT(JOURNAL_DISCOVER) | AT(JOURNAL_IPXE_DISCOVER), false, NULL,
      "Our answer was held back; the log says why."},
-    {FIRMWARE | AT(JOURNAL_BOOT_SERVER), heard_another, false,
+    {FIRMWARE | AT(JOURNAL_BOOT_SERVER), false, heard_another,
      "Another PXE server, {foreign}, answers on this network and won: switch it off for this "
      "machine."},
-    {FIRMWARE, goes_to_4011, false,
+    {FIRMWARE, false, goes_to_4011,
      "UDP port 4011 of this server is filtered, so the firmware's next question never came: open "
      "it in the firewall."},
-    {FIRMWARE, goes_to_69, false,
+    {FIRMWARE, false, goes_to_69,
      "UDP port 69 (TFTP) of this server is filtered: open it in the firewall."},
-    {FIRMWARE, goes_to_http, false,
+    {FIRMWARE, false, goes_to_http,
      "The TCP port of the boot HTTP server is filtered, or the firmware refuses plain http: open "
      "the port, or boot it by PXE."},
-    {AT(JOURNAL_OFFER), asks_again, false,
+    {AT(JOURNAL_OFFER), false, asks_again,
      "Its firmware only takes a boot file from the answer that holds its address: give it an "
      "address in clients."},
-    {FIRMWARE, NULL, false,
+    {FIRMWARE, false, NULL,
      "Another PXE server, or a DHCP server that names a boot file itself, won: look for options 66 "
      "and 67 there."},
-    {AT(JOURNAL_OFFER), needs_an_address, false,
+    {AT(JOURNAL_OFFER), false, needs_an_address,
      "No DHCP server gave it an address, and beside others we give none."},
 
     /* the boot file */
-    {AT(JOURNAL_BOOT_SERVER), NULL, false,
+    {AT(JOURNAL_BOOT_SERVER), false, NULL,
      "UDP port 69 (TFTP) of this server is filtered: open it in the firewall."},
-    {AT(JOURNAL_BOOT_SERVER), NULL, false,
+    {AT(JOURNAL_BOOT_SERVER), false, NULL,
      "Its firmware wants the other form of the answer: set pxe-style in its line of clients."},
-    {AT(JOURNAL_FILE_FAILED), file_is_missing, true,
+    {AT(JOURNAL_FILE_FAILED), true, file_is_missing,
      "{file} is not there: install the package that has it (ipxe), or correct boot.files."},
-    {AT(JOURNAL_FILE_FAILED), file_is_unreadable, true,
+    {AT(JOURNAL_FILE_FAILED), true, file_is_unreadable,
      "{file} could not be read on this server: look at its disk."},
-    {AT(JOURNAL_FILE_FAILED), file_was_aborted, false,
+    {AT(JOURNAL_FILE_FAILED), false, file_was_aborted,
      "Its firmware did not want the rest of {file}: too large for it, or the wrong kind of file."},
-    {AT(JOURNAL_FILE_REQUEST) | AT(JOURNAL_FILE_FAILED), file_was_lost, false,
+    {AT(JOURNAL_FILE_REQUEST) | AT(JOURNAL_FILE_FAILED), false, file_was_lost,
      "The connection was lost in the middle of {file}: the cable, the switch port, or the machine "
      "was switched off."},
-    {AT(JOURNAL_FILE_REQUEST) | AT(JOURNAL_FILE_FAILED), file_was_lost, false,
+    {AT(JOURNAL_FILE_REQUEST) | AT(JOURNAL_FILE_FAILED), false, file_was_lost,
      "Large packets do not get through to it: set limits.tftp-block to 1024 or 512."},
-    {AT(JOURNAL_FILE), bios_got_efi, true,
+    {AT(JOURNAL_FILE), true, bios_got_efi,
      "{file} is for UEFI, but this machine starts by BIOS ({architecture}): correct boot.files.bios "
      "or its boot-file in clients."},
-    {AT(JOURNAL_FILE), uefi_got_bios, true,
+    {AT(JOURNAL_FILE), true, uefi_got_bios,
      "{file} is no UEFI program, but this machine starts by UEFI ({architecture}): correct "
      "boot.files or its boot-file in clients."},
-    {AT(JOURNAL_FILE), file_is_unsigned, false,
+    {AT(JOURNAL_FILE), false, file_is_unsigned,
      "Secure Boot is on: the firmware refuses {file}, which is not signed. Switch Secure Boot off, "
      "or serve a signed chain from boot.custom-directory."},
-    {AT(JOURNAL_FILE), file_has_own_drivers, false,
+    {AT(JOURNAL_FILE), false, file_has_own_drivers,
      "ipxe.efi hangs in its own network drivers on some machines: give this one snponly.efi."},
-    {AT(JOURNAL_FILE), NULL, false,
+    {AT(JOURNAL_FILE), false, NULL,
      "{file} is built for another processor or firmware than {architecture}."},
-    {AT(JOURNAL_FILE), NULL, false,
+    {AT(JOURNAL_FILE), false, NULL,
      "iPXE runs, but its packets do not get here: it has no driver for the network card, or the "
      "switch port blocks for 30 s after each link-up (spanning tree)."},
-    {AT(JOURNAL_LOOP), NULL, false,
+    {AT(JOURNAL_LOOP), false, NULL,
      "{file} is no iPXE that asks for our script, or a DHCP server of this network names that file "
      "to iPXE as well: see option 67 there."},
-    {AT(JOURNAL_LOOP), NULL, false,
+    {AT(JOURNAL_LOOP), false, NULL,
      "{file} was built without iSCSI, HTTP or menus: use a full build, or chainload = \"never\"."},
 
     /* iPXE and its script */
-    {IPXE, was_served_by_another, false,
+    {IPXE, false, was_served_by_another,
      "Another PXE server won: the iPXE that runs did not come from here, and has its own script."},
-    {IPXE, heard_another, false,
+    {IPXE, false, heard_another,
      "Another PXE server, {foreign}, names iPXE another script: switch it off for this machine."},
-    {AT(JOURNAL_IPXE_OFFER), NULL, false,
+    {AT(JOURNAL_IPXE_OFFER), false, NULL,
      "The TCP port of the boot HTTP server is filtered: open it in the firewall (boot.http-listen, "
      "80 by default)."},
-    {AT(JOURNAL_IPXE_OFFER), needs_an_address, false,
+    {AT(JOURNAL_IPXE_OFFER), false, needs_an_address,
      "No DHCP server gave iPXE an address, or one of them names a boot file of its own (option "
      "67)."},
-    {AT(JOURNAL_SCRIPT_REFUSED), NULL, true,
+    {AT(JOURNAL_SCRIPT_REFUSED), true, NULL,
      "It may not boot: {detail}. Its MAC for the list clients: {mac}."},
-    {AT(JOURNAL_SCRIPT_WAIT), NULL, true,
+    {AT(JOURNAL_SCRIPT_WAIT), true, NULL,
      "Its disk is not ready: {detail}. See the target's LUNs in the status."},
 
     /* iSCSI */
-    {AT(JOURNAL_SCRIPT), NULL, false,
+    {AT(JOURNAL_SCRIPT), false, NULL,
      "The TCP port of the iSCSI portal (3260) is filtered: open it in the firewall."},
-    {AT(JOURNAL_SCRIPT), NULL, false,
+    {AT(JOURNAL_SCRIPT), false, NULL,
      "The portal's address cannot be reached from the client's network: see portals, and the "
      "router between."},
-    {AT(JOURNAL_SCRIPT), NULL, false,
+    {AT(JOURNAL_SCRIPT), false, NULL,
      "Someone at the machine stopped it, or it was switched off: its screen tells."},
-    {REFUSED, is_status_0201, true,
+    {REFUSED, true, is_status_0201,
      "CHAP failed: {initiator} sent another name or secret than the target's, or none ({detail})."},
-    {REFUSED, is_status_0202, true,
+    {REFUSED, true, is_status_0202,
      "{initiator} may not use this target: {detail}."},
-    {REFUSED, is_status_0203, true,
+    {REFUSED, true, is_status_0203,
      "{initiator} asked for a target that is not served here: {detail}."},
-    {REFUSED, is_status_03, true,
+    {REFUSED, true, is_status_03,
      "The target takes no logins for now: {detail}."},
-    {REFUSED, NULL, true,
+    {REFUSED, true, NULL,
      "Refused: {detail}."},
-    {AT(JOURNAL_LOGIN_BROKEN), was_mutual, false,
+    {AT(JOURNAL_LOGIN_BROKEN), false, was_mutual,
      "It did not accept our CHAP answer: the target-secret that it holds is another than ours."},
-    {AT(JOURNAL_LOGIN_BROKEN) | AT(JOURNAL_LOGIN) | AT(JOURNAL_OS_LOGIN), NULL, false,
+    {AT(JOURNAL_LOGIN_BROKEN) | AT(JOURNAL_LOGIN) | AT(JOURNAL_OS_LOGIN), false, NULL,
      "The connection was lost: the cable, the switch port, or the machine was switched off."},
-    {AT(JOURNAL_LOGIN) | AT(JOURNAL_OS_LOGIN), NULL, false,
+    {AT(JOURNAL_LOGIN) | AT(JOURNAL_OS_LOGIN), false, NULL,
      "The LUN that it looks for is not there: see its line in clients and the target's luns."},
-    {AT(JOURNAL_LOGIN), NULL, false,
+    {AT(JOURNAL_LOGIN), false, NULL,
      "Nothing on the disk could be started by this firmware: its screen tells."},
 
     /* the operating system */
-    {AT(JOURNAL_LAST_COMMAND), read_a_kernel, false,
+    {AT(JOURNAL_LAST_COMMAND), false, read_a_kernel,
      "The initramfs has no iSCSI: with initramfs-tools it takes open-iscsi, "
      "/etc/iscsi/iscsi.initramfs and iscsi_auto on the kernel's command line; with dracut its "
      "module iscsi and rd.iscsi.firmware=1."},
-    {AT(JOURNAL_LAST_COMMAND), read_a_kernel, false,
+    {AT(JOURNAL_LAST_COMMAND), false, read_a_kernel,
      "The system has no driver for its network card that early (Windows: its start type is not "
      "boot), or got no address by DHCP."},
-    {AT(JOURNAL_LAST_COMMAND), read_little, false,
+    {AT(JOURNAL_LAST_COMMAND), false, read_little,
      "The boot loader did not get to a kernel ({read} were read): it waits at its menu, or failed. "
      "The machine's screen tells."},
-    {AT(JOURNAL_LAST_COMMAND), NULL, false,
+    {AT(JOURNAL_LAST_COMMAND), false, NULL,
      "The machine was switched off, or lost its link."},
 };
 // clang-format on
