@@ -29,10 +29,11 @@ static void to_hex(char *hex, const uint8_t *bytes, size_t length)
 static bool from_hex(uint8_t bytes[IDENTITY_BYTES], const char *hex)
 {
     for (unsigned i = 0; i < IDENTITY_BYTES; i++) {
-        unsigned value;
-        if (sscanf(hex + 2 * i, "%2x", &value) != 1)
+        const char *at = hex + 2 * i;
+        if (strspn(at, "0123456789abcdef") < 2)
             return false;
-        bytes[i] = (uint8_t)value;
+        const char digits[] = {at[0], at[1], '\0'};
+        bytes[i] = (uint8_t)strtoul(digits, NULL, 16);
     }
     return true;
 }
