@@ -344,7 +344,8 @@ static int answer(struct asking *asking, const struct policy *policy)
     struct boot_decision *decision = &asking->decision;
     boot_decide(&policy->policy, &asking->answer->client, false, decision);
     asking->target = decision->target ? targets_find(asking->server, decision->target->name) : NULL;
-    return decision->verdict == BOOT_START ? put_start(asking) : put_not_now(asking);
+    bool starts = decision->verdict == BOOT_START && asking->target;
+    return starts ? put_start(asking) : put_not_now(asking);
 }
 
 int boot_source_script(struct server *server, const struct boot_reach *reach, const char *query,
