@@ -5,9 +5,11 @@ behind the unit's system-call filter. Needs root (loop devices, another user).
 
 usage: test_install.py NETBOOT-TARGET
 """
+import contextlib
 import grp
 import os
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -74,6 +76,37 @@ def test_unit(report, folder, files):
             assert values[name] == value, (name, values[name])
         drain_seconds = 20  # the default of limits.drain
         assert int(values["TimeoutStopSec"]) > drain_seconds and int(values["WatchdogSec"]) > 0
+
+
+def test_notifications(report, folder):
+    """sd_notify(3): what Type=notify and WatchdogSec= rest on."""
+    heard = []
+
+    def hear():
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                heard.extend(listener.recv(4096).decode().splitlines())
+        return heard
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(folder / "notify"))
+        listener.setblocking(False)
+        environment = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify"),
+                       "WATCHDOG_USEC": "500000"}
+        disk = make_file(folder / "notify.img", 8 * MIB)
+        with Daemon(folder / "notifying", [target("a", disk)]).start(env=environment) as daemon:
+            with report.test("systemd is told: ready, alive, how it goes"):
+                wait_for(lambda: "READY=1" in hear(), 5, "READY=1")
+                wait_for(lambda: hear().count("WATCHDOG=1") >= 3, 3, "signs of life")
+                assert "STATUS=1 of 1 targets served, 0 sessions" in heard, heard
+            with report.test("systemd is told: reloading, ready again"):
+                heard.clear()
+                daemon.reload()
+                wait_for(lambda: "READY=1" in hear(), 5, "READY=1")
+                assert heard.index("RELOADING=1") < heard.index("READY=1"), heard
+                assert any(re.fullmatch(r"MONOTONIC_USEC=\d+", line) for line in heard), heard
+            with report.test("systemd is told: stopping"):
+                daemon.stop()
+                assert "STOPPING=1" in hear(), heard
 
 
 def test_as_service(report, folder, files):
@@ -149,6 +182,7 @@ def main():
         files = install(folder / "installed")
         test_files(report, files)
         test_unit(report, folder, files)
+        test_notifications(report, folder)
         test_as_service(report, folder, files)
     report.finish()
 

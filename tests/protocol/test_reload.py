@@ -228,7 +228,12 @@ def test_discovery(report, daemon):
 
 
 def test_storm(report, daemon, disks):
-    with report.test("a storm of reloads"):
+    with report.test("a storm of reloads, under load, leaves no descriptor behind"):
+        wait_for(lambda: not daemon.status()["connections"], 5, "quiet")
+        before = len(list(Path(f"/proc/{daemon.pid}/fd").iterdir()))
+        session = Session(daemon.port, iqn("a"))
+        session.ready()
+        load = Load(session)
         for i in range(40):
             daemon.targets[1] = target("b", disks[1], more=f'alias = "{i}";')
             daemon.write_config()
@@ -236,6 +241,10 @@ def test_storm(report, daemon, disks):
             time.sleep(0.01)
         daemon.wait_ready()
         wait_served(daemon, "b")
+        assert load.stop() > 0
+        session.logout()
+        wait_for(lambda: len(list(Path(f"/proc/{daemon.pid}/fd").iterdir())) <= before, 5,
+                 "descriptors that are closed")
     with report.test("what needs a restart is told"):
         daemon.reload(daemon.text().replace(str(daemon.state), f"{daemon.state}2"))
         daemon.wait_log("state-directory has changed, which takes effect at the next start")
