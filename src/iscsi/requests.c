@@ -184,7 +184,7 @@ static int send_text_reply(struct iscsi_connection *connection)
     bool more = chunk < left;
     struct iscsi_response *response =
         response_new(OP_TEXT_RESPONSE, load_be32(bhs + BHS_ITT),
-                     reply->data + connection->text_reply_sent, chunk);
+                     chunk ? reply->data + connection->text_reply_sent : NULL, chunk);
     if (!response)
         return connection_fail(connection, "out of memory");
     connection->text_reply_sent += chunk;
