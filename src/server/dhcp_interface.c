@@ -12,6 +12,7 @@
 #include <netboot-target/util/escape.h>
 #include <netboot-target/util/random.h>
 
+#define BOOTP_REPLY    2
 #define LINES_AT_ONCE  30
 #define LINE_EVERY_MS  200
 #define ADDRESS_BYTES  INET_ADDRSTRLEN
@@ -282,8 +283,6 @@ static void send_discover(struct dhcp_interface *interface)
 
 static void change_role(struct dhcp_interface *interface)
 {
-    if (dhcp_server_probe_role(interface->probe) == DHCP_ROLE_PROXY)
-        dhcp_ports_end_look(&interface->ports);
     configure_service(interface);
     tell_role(interface);
 }
@@ -429,6 +428,15 @@ static void (*const event_handlers[])(struct dhcp_interface *interface,
     [DHCP_EVENT_LOOP] = on_loop,
 };
 
+/* While a client boots, others may tell it what to load; without the privilege nobody hears it. */
+static void listen_to_others(struct dhcp_interface *interface, const struct dhcp_event *event)
+{
+    struct error error;
+    bool boots = event->client.class == DHCP_CLIENT_PXE || event->client.class == DHCP_CLIENT_HTTP;
+    if (boots && event->request == DHCP_DISCOVER)
+        (void)dhcp_ports_hear_answers(&interface->ports, &interface->kernel, &error);
+}
+
 /* Sends and tells what the service has to say. */
 static void drain(struct dhcp_interface *interface)
 {
@@ -441,6 +449,7 @@ static void drain(struct dhcp_interface *interface)
             more = true;
         }
         while (dhcp_service_next_event(interface->service, &event)) {
+            listen_to_others(interface, &event);
             boot_journal_dhcp(interface->dhcp->server, interface->kernel.name, &event);
             event_handlers[event.type](interface, &event);
             more = true;
@@ -460,9 +469,26 @@ static void on_received(void *context, const uint8_t *packet, size_t length,
     drain(interface);
 }
 
+/* Another server tells a client what to boot: the journal has to know who it was. */
+static void note_foreign_offer(struct dhcp_interface *interface, const uint8_t *packet,
+                               size_t length)
+{
+    struct dhcp_message message;
+    if (dhcp_message_parse(packet, length, &message) < 0 || message.op != BOOTP_REPLY)
+        return;
+    uint32_t server = dhcp_message_option_u32(&message, DHCP_OPTION_SERVER_ID);
+    bool boots = message.boot_file[0] ||
+                 dhcp_message_option(&message, DHCP_OPTION_BOOT_FILE, NULL) ||
+                 dhcp_message_option(&message, DHCP_OPTION_VENDOR_CLASS, NULL);
+    if (boots && server && server != dhcp_interface_address(interface))
+        boot_journal_foreign_offer(interface->dhcp->server, interface->kernel.name,
+                                   message.hardware_address, server);
+}
+
 static void on_found(void *context, const uint8_t *packet, size_t length)
 {
     struct dhcp_interface *interface = context;
+    note_foreign_offer(interface, packet, length);
     dhcp_server_probe_receive(interface->probe, packet, length, now_ms(interface));
     follow(interface);
 }

@@ -22,6 +22,7 @@
 #define HEADERS_BYTES    (ETH_HLEN + sizeof(struct iphdr) + sizeof(struct udphdr))
 #define FRAME_BYTES      (HEADERS_BYTES + DHCP_PACKET_BYTES_LIMIT)
 #define TTL              64
+#define HEARING_S        30.0
 
 /* ── life ────────────────────────────────────────────────────────────────────────────────────────
  */
@@ -42,7 +43,8 @@ static void open_watcher(struct dhcp_ports *ports, ev_io *watcher, int descripto
 }
 
 static void on_datagram(struct ev_loop *loop, ev_io *watcher, int events);
-static void on_look(struct ev_loop *loop, ev_io *watcher, int events);
+static void on_answer(struct ev_loop *loop, ev_io *watcher, int events);
+static void on_hearing_ends(struct ev_loop *loop, ev_timer *timer, int events);
 static void on_routers(struct ev_loop *loop, ev_io *watcher, int events);
 
 void dhcp_ports_init(struct dhcp_ports *ports, struct ev_loop *loop,
@@ -53,16 +55,20 @@ void dhcp_ports_init(struct dhcp_ports *ports, struct ev_loop *loop,
     memcpy(ports->own_mac, interface->mac, sizeof ports->own_mac);
     ev_io_init(&ports->server, on_datagram, -1, EV_READ);
     ev_io_init(&ports->boot_server, on_datagram, -1, EV_READ);
-    ev_io_init(&ports->look, on_look, -1, EV_READ);
+    ev_io_init(&ports->answers, on_answer, -1, EV_READ);
     ev_io_init(&ports->routers, on_routers, -1, EV_READ);
     ports->server.data = ports->boot_server.data = ports;
-    ports->look.data = ports->routers.data = ports;
+    ports->answers.data = ports->routers.data = ports;
+    ev_init(&ports->hearing_ends, on_hearing_ends);
+    ports->hearing_ends.repeat = HEARING_S;
+    ports->hearing_ends.data = ports;
 }
 
 void dhcp_ports_done(struct dhcp_ports *ports)
 {
     dhcp_ports_close(ports);
-    close_watcher(ports, &ports->look);
+    ev_timer_stop(ports->loop, &ports->hearing_ends);
+    close_watcher(ports, &ports->answers);
     close_watcher(ports, &ports->routers);
 }
 
@@ -278,7 +284,7 @@ static const uint8_t *payload_of(const uint8_t *frame, size_t length, size_t *re
     return frame + begin;
 }
 
-static void on_look(struct ev_loop *loop, ev_io *watcher, int events)
+static void on_answer(struct ev_loop *loop, ev_io *watcher, int events)
 {
     (void)loop;
     (void)events;
@@ -295,30 +301,43 @@ static void on_look(struct ev_loop *loop, ev_io *watcher, int events)
     }
 }
 
-int dhcp_ports_look(struct dhcp_ports *ports, const struct net_interface *interface,
-                    const uint8_t *packet, size_t length, struct error *error)
+static void on_hearing_ends(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    uint8_t frame[FRAME_BYTES];
-    if (ports->look.fd < 0) {
+    (void)events;
+    struct dhcp_ports *ports = timer->data;
+    ev_timer_stop(loop, timer);
+    close_watcher(ports, &ports->answers);
+}
+
+int dhcp_ports_hear_answers(struct dhcp_ports *ports, const struct net_interface *interface,
+                            struct error *error)
+{
+    if (ports->answers.fd < 0) {
         int socket = packet_socket_open(interface, ETH_P_IP, to_client_port,
                                         ARRAY_SIZE(to_client_port), error);
         if (socket < 0)
             return socket;
-        open_watcher(ports, &ports->look, socket);
+        open_watcher(ports, &ports->answers, socket);
     }
+    ev_timer_again(ports->loop, &ports->hearing_ends);
+    return 0;
+}
+
+int dhcp_ports_look(struct dhcp_ports *ports, const struct net_interface *interface,
+                    const uint8_t *packet, size_t length, struct error *error)
+{
+    uint8_t frame[FRAME_BYTES];
+    int result = dhcp_ports_hear_answers(ports, interface, error);
+    if (result)
+        return result;
     if (length > DHCP_PACKET_BYTES_LIMIT)
         return error_set(error, -EMSGSIZE, "a DHCPDISCOVER of %zu bytes", length);
     write_headers(frame, ports->own_mac, length);
     memcpy(frame + HEADERS_BYTES, packet, length);
-    if (send(ports->look.fd, frame, HEADERS_BYTES + length, 0) < 0)
+    if (send(ports->answers.fd, frame, HEADERS_BYTES + length, 0) < 0)
         return error_set(error, -errno, "%s: a DHCPDISCOVER cannot be sent: %s", interface->name,
                          strerror(errno));
     return 0;
-}
-
-void dhcp_ports_end_look(struct dhcp_ports *ports)
-{
-    close_watcher(ports, &ports->look);
 }
 
 /* ── routers ─────────────────────────────────────────────────────────────────────────────────────

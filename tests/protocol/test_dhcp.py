@@ -5,6 +5,7 @@ is disturbed. Needs root (network namespaces).
 usage: test_dhcp.py NETBOOT-TARGET
 """
 import contextlib
+import json
 import re
 import signal
 import socket
@@ -94,7 +95,8 @@ def dnsmasq(namespace, folder, *options):
     log.unlink(missing_ok=True)
     process = Background("dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0",
                          "--interface=eth0", "--user=root", "--group=root", "--log-dhcp",
-                         "--leasefile-ro", "--pid-file", "--no-ping", *options, namespace=namespace, log=log)
+                         "--leasefile-ro", "--pid-file", "--no-ping", *options,
+                         namespace=namespace, log=log)
     wait_for(lambda: "DHCP" in process.output() or not process.running, 10, "dnsmasq")
     if not process.running:
         raise LabError(f"dnsmasq ended:\n{process.output()}")
@@ -414,6 +416,41 @@ def test_serving(report, wire, folder):
                 assert bool(one.ask(DISCOVER, pxe(0), SERVER, 1.0)) == offered, word
 
 
+def test_other_networks(report, wire, folder):
+    with report.test("boot files and scripts stay on the boot interfaces"):
+        server = wire.add_host("server12", f"{SERVER}/24")
+        ip(server, "link", "add", "other", "type", "veth", "peer", "name", "peer0")
+        ip(server, "address", "add", "192.168.66.1/24", "dev", "other")
+        ip(server, "link", "set", "other", "up")
+        with Daemon(server, folder / "networks", dhcp="proxy"):
+            for address, status in ((SERVER, "200"), ("192.168.66.1", "403")):
+                for path in "boot.ipxe?mac=" + NAMED.replace(":", "-"), "undionly.kpxe":
+                    answer = run(*inside(server), "curl", "-s", "-o", "/dev/null", "-w",
+                                 "%{http_code}", f"http://{address}/{path}").stdout
+                    assert answer == status, (address, path, answer)
+                tftp = run(*inside(server), "curl", "-s", "-o", "/dev/null",
+                           f"tftp://{address}/undionly.kpxe", check=False)
+                assert (tftp.returncode == 0) == (address == SERVER), (address, tftp)
+
+
+def test_other_pxe_server(report, wire, folder):
+    with report.test("another PXE server that wins is named in the client's story"):
+        server, host = wire.add_host("server13", f"{SERVER}/24"), wire.add_host("host13")
+        router = wire.add_host("router13", f"{ROUTER}/24")
+        with dnsmasq(router, folder, "--dhcp-range=192.168.77.100,192.168.77.200,1h",
+                     f"--dhcp-boot=pxelinux.0,{ROUTER},{ROUTER}"), \
+                Daemon(server, folder / "winner"), client(host, "52:54:00:00:09:01") as one:
+            one.broadcast(DISCOVER, pxe(0))
+            assert {SERVER, ROUTER} == {reply.server for reply in one.replies(1.0)}
+
+            def story():
+                clients = json.loads(run(*inside(server), "curl", "-s",
+                                         "http://127.0.0.1:9180/clients").stdout)["clients"]
+                return clients[0]["state"] == "stopped" and clients[0]["sentence"]
+            sentence = wait_for(story, 40, "end of the story")
+            assert ROUTER in sentence, sentence
+
+
 def test_reload(report, wire, folder):
     with report.test("a reload changes the role"):
         server, host = wire.add_host("server11", f"{SERVER}/24"), wire.add_host("host11")
@@ -432,7 +469,7 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory() as folder:
         for test in (test_proxy, test_alone, test_obstacles, test_refusals, test_serving,
-                     test_reload):
+                     test_other_networks, test_other_pxe_server, test_reload):
             with Segment() as wire:
                 test(report, wire, Path(folder))
     report.finish()
