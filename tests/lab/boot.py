@@ -12,8 +12,9 @@ from .disk import loop_device, scratch
 from .guest import Machine, tap_network, uefi_firmware
 from .image import check_root, copy_disk, read_root_file
 from .network import Segment
-from .process import TOP, Background, inside, wait_for
-from .report import LabError, step
+from .pcap import datagrams, dhcp_messages, tftp_requests
+from .process import TOP, Background, exit_on_signals, inside, need_root, wait_for
+from .report import LabError, Report, step
 from .targets import Lun, NetbootTarget, Secrets, Tgt
 
 MAC = "52:54:00:77:00:02"
@@ -259,3 +260,37 @@ def judge_disk(report, lab, machine):
     for file in "synced", "late":
         found = read_root_file(lab.image, f"/root/{file}").decode(errors="replace").strip()
         report.check(f"the {file} file is on the image", found == nonce, f"found {found!r}")
+
+
+def judge_wire(report, lab):
+    """What was said on the cable: whose addresses, and by what way the loader came."""
+    plan = lab.plan
+    ours = [message for message in dhcp_messages(lab.capture_file)
+            if message.reply and message.datagram.source == SERVER]
+    given = [message.your_address for message in ours if message.your_address != "0.0.0.0"]
+    if plan.dhcp == "proxy":
+        report.check("beside another DHCP server we answer, and hand out no address",
+                     ours and not given, f"{len(ours)} answers, addresses {given}")
+    else:
+        report.check("the machine has its address from us", given, f"{len(ours)} answers")
+    if plan.chainload == "always" or not plan.own_rom:
+        loader = "snponly.efi" if plan.uefi else "undionly.kpxe"
+        asked = list(tftp_requests(lab.capture_file))
+        report.check(f"{loader} came by TFTP", any(name.endswith(loader) for name in asked), asked)
+
+
+def run(plan):
+    """A whole boot as a test: power on, what the guest says, power off, what the image holds."""
+    exit_on_signals()
+    need_root()
+    report = Report()
+    try:
+        with BootLab(plan) as lab:
+            machine = lab.power_on()
+            boot(machine, report)
+            judge_guest(report, lab, machine)
+            judge_disk(report, lab, machine)
+            judge_wire(report, lab)
+    except LabError as error:
+        report.fail(f"{plan.name} came to its end", f"{error}\nlogs: {TOP}/build/logs/boot-{plan.name}")
+    report.finish()
