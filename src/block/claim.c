@@ -69,11 +69,11 @@ int claim_open(const struct system_root *root, const char *path,
 {
     struct stat before;
     struct stat opened;
-    struct error overridden;
+    struct error overridden = {""};
     int r = inspect(path, &before, error);
     if (!r)
         r = check_names(root, path, &before, options, &overridden, error);
-    if (r)
+    if (r < 0)
         return r;
 
     int exclusive = S_ISBLK(before.st_mode) && !options->read_only ? O_EXCL : 0;

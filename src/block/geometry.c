@@ -30,9 +30,9 @@ int raw_size(int descriptor, uint64_t *ret_bytes)
 
 int geometry_count_blocks(const struct raw_device *raw, uint64_t *ret_blocks)
 {
-    uint64_t bytes;
+    uint64_t bytes = 0;
     int r = raw_size(raw->buffered, &bytes);
-    if (r)
+    if (r < 0)
         return r;
     bytes -= min_of(bytes, raw->base_bytes);
     if (raw->limit_bytes)
@@ -52,9 +52,9 @@ static bool file_can_punch(int descriptor, uint64_t size)
 static int read_file(struct raw_device *raw, bool discard)
 {
     struct block_geometry *geometry = &raw->device.geometry;
-    uint64_t size;
+    uint64_t size = 0;
     int r = raw_size(raw->buffered, &size);
-    if (r)
+    if (r < 0)
         return r;
     geometry->logical_block_bytes = FILE_LOGICAL_BLOCK;
     geometry->physical_block_bytes = FILE_PHYSICAL_BLOCK;

@@ -124,9 +124,9 @@ static bool identify_by_serial(const struct origin *origin, struct block_identit
 int identity_read(const struct system_root *root, const struct block_location *location,
                   struct block_identity *ret_identity, struct error *error)
 {
-    struct origin origin;
+    struct origin origin = {0};
     int r = find_origin(root, location, &origin, error);
-    if (r)
+    if (r < 0)
         return r;
     _cleanup_close_ int descriptor = open(origin.path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
