@@ -254,10 +254,10 @@ static bool keep_unsent(struct client *client, const struct cursor *cursor)
     unsent->copy = bytes ? malloc(bytes) : NULL;
     if (bytes && !unsent->copy)
         return false;
-    uint8_t *to = unsent->copy;
+    uint8_t *to = unsent->copy; /* NULL: no bytes to keep */
     for (unsigned i = 0; i < count; i++) {
         struct iscsi_segment *segment = &unsent->segments[i];
-        if (segment->kind != ISCSI_SEGMENT_MEMORY || !segment->length)
+        if (segment->kind != ISCSI_SEGMENT_MEMORY || !to)
             continue;
         memcpy(to, segment->base, segment->length);
         segment->base = to;
