@@ -143,5 +143,6 @@ int main(int count, char **arguments)
     if (!devices)
         return EXIT_FAILURE;
     int result = parse_command_line(count, arguments, &line);
+    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the analyzer does not know cleanup attributes
     return result ? result : run(&line);
 }

@@ -404,6 +404,7 @@ static int scan_file(struct sources *sources, const char *path, unsigned depth,
         result = folder ? keep_source(sources, path, &status, false) : -ENOMEM;
     if (result == 0)
         result = scan_text(sources, text, slash ? folder : ".", depth, errors, why);
+    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the analyzer does not know cleanup attributes
     wipe_and_free(text, length);
     return result;
 }

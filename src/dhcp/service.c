@@ -382,6 +382,7 @@ int dhcp_service_configure(struct dhcp_service *service, const struct dhcp_setti
     int r;
     struct dhcp_leases *leases = dhcp_leases_new(settings, service->leases, &r);
     if (!leases)
+        // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the analyzer does not know cleanup attributes
         return r;
     dhcp_leases_free(service->leases);
     free(service->clients);

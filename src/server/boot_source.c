@@ -211,6 +211,7 @@ static int policy_init(const struct server *server, struct policy *to)
                                       .rule_count = config->clients.count,
                                       .targets = to->targets,
                                       .target_count = config->targets.count};
+    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): policy_done() frees it
     return 0;
 }
 
