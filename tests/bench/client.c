@@ -304,8 +304,11 @@ static void send_login(struct client *client, const struct client_options *optio
     header[0] |= FLAG_IMMEDIATE;
     header[1] = (uint8_t)(FLAG_FINAL | stage << 2 | next[stage]);
     store_be64(header + 8, 0);
-    header[8] = 0x80; /* ISID of the random kind, RFC 7143 §11.12.5; TSIH 0: a new session */
-    store_be32(header + 10, number);
+    /* ISID of the random kind, RFC 7143 §11.12.5: a second generator must not take over our
+     * sessions. TSIH 0: a new session. */
+    header[8] = 0x80;
+    store_be24(header + 9, (uint32_t)getpid());
+    store_be16(header + 12, (uint16_t)number);
     store_be32(header + 24, client->command_sn);
     client_end(client, header, (uint8_t *)text, round_up(length, 4u));
     store_be24(header + 5, (uint32_t)length); /* the padding does not count */

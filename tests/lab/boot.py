@@ -1,6 +1,8 @@
 """The whole chain: a machine without a disk is switched on next to the server, and the operating system
 on the server's disk starts on it. Shared by tests/boot and scripts/demo."""
+import argparse
 import contextlib
+import json
 import re
 import secrets as random
 import shutil
@@ -102,13 +104,12 @@ class BootTarget(NetbootTarget):
     """netboot-target with its boot services, for one client that is known by its MAC."""
     plan = None
 
-    def nothing_else(self):
+    def services(self):
         auto = '; fallback-address = "192.168.77.1/24"' if self.plan.dhcp == "none" else ""
         return f"""
 interfaces = ( {{ name = "eth0"; dhcp = "auto"{auto} }} )
 boot = {{ chainload = "{self.plan.chainload}" }}
 clients = ( {{ mac = "{MAC}"; target = "lab" }} )
-status = {{ listen = "127.0.0.1:9180" }}
 """
 
 
@@ -293,4 +294,51 @@ def run(plan):
             judge_wire(report, lab)
     except LabError as error:
         report.fail(f"{plan.name} came to its end", f"{error}\nlogs: {TOP}/build/logs/boot-{plan.name}")
+    report.finish()
+
+
+def offers_of(lab):
+    """DHCP replies that the server side sent, by its MAC."""
+    address = json.loads(run(*inside(lab.server), "ip", "-json", "link", "show", "eth0").stdout)
+    mac = address[0]["address"]
+    return [message for message in dhcp_messages(lab.capture_file)
+            if message.reply and message.datagram.source_mac == mac]
+
+
+def judge_wire(report, lab):
+    """What the cable saw: who gave addresses, what came by TFTP."""
+    replies = offers_of(lab)
+    given = [message for message in replies if message.your_address != "0.0.0.0"]
+    if lab.plan.dhcp == "proxy":
+        report.check("beside a DHCP server no address was handed out", replies and not given,
+                     f"{len(replies)} replies, {len(given)} with an address: {given[:2]}")
+    else:
+        clients = {message.client_mac for message in given}
+        report.check("the machine got its address from us", clients == {MAC},
+                     f"addresses were given to {clients}")
+    files = list(tftp_requests(lab.capture_file))
+    loader = "snponly.efi" if lab.plan.uefi else "undionly.kpxe"
+    expected = not lab.plan.http_boot and (lab.plan.chainload == "always" or not lab.plan.own_rom)
+    if expected:
+        report.check(f"{loader} came by TFTP", any(loader in file for file in files),
+                     f"asked for by TFTP: {files}")
+
+
+def run_boot_test(plan):
+    """The whole of a test: boot, hear the guest, switch off, look at the disk."""
+    parser = argparse.ArgumentParser(description=f"Boots a machine: {plan}")
+    parser.add_argument("--serving", choices=SERVING, default="netboot-target")
+    serving = parser.parse_args().serving
+    need_root()
+    exit_on_signals()
+    report = Report()
+    try:
+        with BootLab(plan, serving) as lab:
+            machine = lab.power_on()
+            boot(machine, report)
+            judge_guest(report, lab, machine)
+            judge_wire(report, lab)
+            judge_disk(report, lab, machine)
+    except LabError as error:
+        report.fail("the boot came to its end", error)
     report.finish()

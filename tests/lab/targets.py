@@ -1,4 +1,5 @@
 """The iSCSI targets that tests drive: netboot-target, and tgt as a peer for comparison."""
+import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +83,7 @@ class NetbootTarget(Target):
     kind = "netboot-target"
     name = "iqn.2026-11.local.netboot-target:lab"
     first_lun = 0
-    boot = ""  # more top-level configuration
+    status_port = 0
 
     def config(self):
         words = []
@@ -107,25 +108,40 @@ targets = ( {{
   luns = ( {", ".join(words)} )
   auth = {auth}
 }} )
-{self.boot or self.nothing_else()}
+status = {{ listen = "127.0.0.1:{self.status_port}" }}
+{self.services()}
 """
 
-    def nothing_else(self):
+    def services(self):
         """No boot services: only iSCSI, with room for every test."""
-        return f"""
-interfaces = ( {{ name = "lo", dhcp = "off" }} )
-boot = {{ http-listen = []; tftp-listen = [] }}
-status = {{ listen = "127.0.0.1:{free_port()}" }}
-limits = {{ connections = 2048; connections-per-source = 2048; logins-per-source = 64;
-           sessions-per-initiator = 2048 }}
+        return """
+interfaces = ( { name = "lo", dhcp = "off" } )
+boot = { http-listen = []; tftp-listen = [] }
+limits = { connections = 2048; connections-per-source = 2048; logins-per-source = 64;
+           sessions-per-initiator = 2048 }
 """
+
+    def ask(self, path):
+        """JSON from the status listener; None while there is no answer."""
+        answer = run(*inside(self.namespace), "curl", "--silent", "--max-time", "5",
+                     f"http://127.0.0.1:{self.status_port}{path}", check=False).stdout
+        try:
+            return json.loads(answer)
+        except ValueError:
+            return None
+
+    def ready(self):
+        status = self.ask("/status")
+        return status and all(target["ready"] for target in status["targets"])
 
     def start(self):
+        self.status_port = self.status_port or free_port()
         (self.folder / "state").mkdir(exist_ok=True)
         file = self.folder / "netboot.conf"
         file.touch(mode=0o600)
         file.write_text(self.config())
         self.launch(PROGRAM, "-c", file)
+        wait_for(self.ready, 20, "disk that is open")
 
 
 class Tgt(Target):
