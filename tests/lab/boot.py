@@ -274,7 +274,9 @@ def judge_wire(report, lab):
                      ours and not given, f"{len(ours)} answers, addresses {given}")
     else:
         report.check("the machine has its address from us", given, f"{len(ours)} answers")
-    if plan.chainload == "always" or not plan.own_rom:
+    if plan.http_boot:
+        report.check("nothing came by TFTP", not list(tftp_requests(lab.capture_file)))
+    elif plan.chainload == "always" or not plan.own_rom:
         loader = "snponly.efi" if plan.uefi else "undionly.kpxe"
         asked = list(tftp_requests(lab.capture_file))
         report.check(f"{loader} came by TFTP", any(name.endswith(loader) for name in asked), asked)
