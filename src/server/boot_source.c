@@ -295,7 +295,7 @@ static int put_start(struct asking *asking)
     enum config_auth_mode mode = target->config->auth.mode;
     struct boot_start start = {
         .client = &asking->answer->client,
-        .target_name = target->config->name,
+        .target_name = target->name,
         .portal_address = portal,
         .portal_port = iscsi_server_portal_at(server, asking->reach->local, portal),
         .iqn = target->iqn,
@@ -327,7 +327,7 @@ static int put_start(struct asking *asking)
     }
     asking->answer->kind = decision->menu ? BOOT_ANSWER_MENU : BOOT_ANSWER_START;
     snprintf(asking->answer->words, sizeof asking->answer->words, "target %s LUN %u as %s",
-             target->config->name, decision->lun, initiator);
+             target->name, decision->lun, initiator);
     return 0;
 }
 
@@ -340,13 +340,31 @@ static void read_client(const char *query, struct boot_client *to)
     boot_client_read(to, has_mac ? mac : NULL, has_uuid ? uuid : NULL, has_serial ? serial : NULL);
 }
 
+/* The target that is decided on, or the client's form of it, which begins to open now. */
+static struct served_target *find_served(struct asking *asking, const struct policy *policy)
+{
+    const struct config *config = asking->server->config;
+    const struct boot_decision *decision = &asking->decision;
+    const struct boot_client *client = &asking->answer->client;
+    if (!decision->target)
+        return NULL;
+    if (!decision->own_image)
+        return targets_find(asking->server, decision->target->name);
+    const struct config_client *row =
+        decision->rule ? &config->clients.items[decision->rule - policy->rules] : NULL;
+    return client_targets_get(asking->server,
+                              &config->targets.items[decision->target - policy->targets], row,
+                              client->has_mac ? client->mac : NULL);
+}
+
 static int answer(struct asking *asking, const struct policy *policy)
 {
     struct boot_decision *decision = &asking->decision;
     boot_decide(&policy->policy, &asking->answer->client, false, decision);
-    asking->target = decision->target ? targets_find(asking->server, decision->target->name) : NULL;
-    bool starts = decision->verdict == BOOT_START && asking->target;
-    return starts ? put_start(asking) : put_not_now(asking);
+    asking->target = find_served(asking, policy);
+    if (decision->verdict == BOOT_START && !(asking->target && asking->target->iscsi))
+        boot_decision_wait(decision);
+    return decision->verdict == BOOT_START ? put_start(asking) : put_not_now(asking);
 }
 
 int boot_source_script(struct server *server, const struct boot_reach *reach, const char *query,

@@ -27,7 +27,7 @@ enum boot_answer_kind {
 struct boot_answer {
     enum boot_answer_kind kind;
     struct boot_client client;
-    char words[256];                      /* what was decided, for the log and the journal */
+    char words[384];                      /* what was decided, for the log and the journal */
     char initiator[BOOT_INITIATOR_BYTES]; /* what it will call itself; "" when it does not boot */
 };
 

@@ -38,21 +38,16 @@ static bool from_hex(uint8_t bytes[IDENTITY_BYTES], const char *hex)
     return true;
 }
 
-static const char *specification(const struct served_lun *lun)
-{
-    return lun->config->device ? lun->config->device : lun->config->disk_with;
-}
-
 static void record_name(const struct served_lun *lun, char *to, size_t size)
 {
-    snprintf(to, size, "identity-%s-%u", lun->target->config->name, lun->number);
+    snprintf(to, size, "identity-%s-%u", lun->target->name, lun->number);
 }
 
 /* A record is "HEX DEVICE", and in a second line the hardware's identity if that is known; one
  * about another device than the configured one does not count. */
 void identity_load(struct served_lun *lun)
 {
-    char name[128];
+    char name[TARGET_NAME_BYTES + 24];
     record_name(lun, name, sizeof name);
     size_t length;
     struct kept_identity *kept = &lun->kept;
@@ -60,8 +55,9 @@ void identity_load(struct served_lun *lun)
     if (!record || length < IDENTITY_HEX || record[IDENTITY_HEX - 1] != ' ')
         return;
     const char *device = record + IDENTITY_HEX;
-    size_t device_length = strlen(specification(lun));
-    if (strncmp(device, specification(lun), device_length) != 0 || device[device_length] != '\n')
+    size_t device_length = strlen(lun_specification(lun));
+    if (strncmp(device, lun_specification(lun), device_length) != 0 ||
+        device[device_length] != '\n')
         return;
     kept->valid = from_hex(kept->bytes, record);
     kept->has_hardware = from_hex(kept->hardware, device + device_length + 1);
@@ -74,7 +70,7 @@ static void keep(struct served_lun *lun)
     kept->has_hardware = lun->derived.has_hardware;
     memcpy(kept->bytes, lun->identity, IDENTITY_BYTES);
     memcpy(kept->hardware, lun->derived.hardware, IDENTITY_BYTES);
-    char name[128];
+    char name[TARGET_NAME_BYTES + 24];
     char hex[IDENTITY_HEX];
     char hardware[IDENTITY_HEX] = "";
     record_name(lun, name, sizeof name);
@@ -82,7 +78,8 @@ static void keep(struct served_lun *lun)
     if (kept->has_hardware)
         to_hex(hardware, kept->hardware, IDENTITY_BYTES);
     char record[4400];
-    int length = snprintf(record, sizeof record, "%s %s\n%s\n", hex, specification(lun), hardware);
+    int length =
+        snprintf(record, sizeof record, "%s %s\n%s\n", hex, lun_specification(lun), hardware);
     struct store *store = state_store(lun->target->server->state);
     store->put(store, name, record, (size_t)length, NULL, NULL);
 }
@@ -96,7 +93,7 @@ static void forget_kept_of_other_disk(struct served_lun *lun)
         return;
     log_warning("target %s, LUN %u: %s is another disk than at its first export, so it gets an "
                 "identity of its own; name disks by /dev/disk/by-id/… to be sure of them",
-                lun->target->config->name, lun->number, specification(lun));
+                lun->target->name, lun->number, lun_specification(lun));
     kept->valid = false;
 }
 
@@ -107,8 +104,11 @@ static void choose(struct served_lun *lun)
         memcpy(lun->identity, lun->kept.bytes, IDENTITY_BYTES);
         snprintf(lun->identity_text, size, "kept since its first export");
     } else if (lun->derived.source != BLOCK_IDENTITY_NONE) {
-        memcpy(lun->identity, lun->derived.bytes, IDENTITY_BYTES);
-        snprintf(lun->identity_text, size, "%s", lun->derived.description);
+        /* Images of clients are copies of one another. */
+        for (unsigned i = 0; i < IDENTITY_BYTES; i++)
+            lun->identity[i] = lun->derived.bytes[i] ^ lun->target->salt[i];
+        snprintf(lun->identity_text, size, "%s%s", lun->derived.description,
+                 lun->target->key[0] ? " and the client" : "");
     } else {
         system_random.fill(&system_random, lun->identity, IDENTITY_BYTES);
         snprintf(lun->identity_text, size, "generated, since nothing on the disk names it");
@@ -118,7 +118,7 @@ static void choose(struct served_lun *lun)
 /* A copy of another disk that the configuration gives names of its own. */
 static bool is_told_apart(const struct served_lun *lun)
 {
-    return lun->config->serial && lun->config->naa.length;
+    return lun->config->serial && lun->config->naa.length && !lun->target->key[0];
 }
 
 /* A LUN that had this identity before keeps it, whichever of the two disks is opened first. */
@@ -155,7 +155,7 @@ int identity_resolve(struct served_lun *lun, struct error *error)
             "%s has the same identity as %s (LUN %u of target %s), as if it were a copy: give it a "
             "new disk GUID (sgdisk -G), or set serial and naa of this LUN (and iqn of its target) "
             "in the configuration",
-            specification(lun), specification(twin), twin->number, twin->target->config->name);
+            lun_specification(lun), lun_specification(twin), twin->number, twin->target->name);
     if (!lun->kept.valid)
         keep(lun);
     return 0;
@@ -169,8 +169,11 @@ void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options 
     snprintf(options->vendor, sizeof options->vendor, "%s", config->vendor);
     snprintf(options->product, sizeof options->product, "%s", config->product);
     snprintf(options->revision, sizeof options->revision, "%s", config->revision);
-    snprintf(options->serial, sizeof options->serial, "%s", config->serial ? config->serial : hex);
-    if (config->naa.length) {
+    /* What is written down for a target cannot hold for each of its clients. */
+    bool is_named = !lun->target->key[0];
+    snprintf(options->serial, sizeof options->serial, "%s",
+             config->serial && is_named ? config->serial : hex);
+    if (config->naa.length && is_named) {
         memcpy(options->naa, config->naa.bytes, config->naa.length);
         options->naa_bytes = config->naa.length;
     } else {
@@ -178,7 +181,7 @@ void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options 
         options->naa[0] = (uint8_t)(NAA_LOCAL << 4 | (lun->identity[0] & 0x0f));
         options->naa_bytes = 8;
     }
-    if (config->eui.length) {
+    if (config->eui.length && is_named) {
         memcpy(options->eui, config->eui.bytes, config->eui.length);
         options->eui_bytes = config->eui.length;
     }
@@ -191,7 +194,8 @@ void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options 
 void identity_make_iqn(const struct served_target *target, char iqn[ISCSI_NAME_BYTES])
 {
     if (target->config->iqn) {
-        snprintf(iqn, ISCSI_NAME_BYTES, "%s", target->config->iqn);
+        snprintf(iqn, ISCSI_NAME_BYTES, "%s%s%s", target->config->iqn, target->key[0] ? "." : "",
+                 target->key);
         return;
     }
     char hex[IDENTITY_HEX];

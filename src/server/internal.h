@@ -6,6 +6,7 @@
  *   iscsi_client.c  connections: sockets ↔ iscsi_connection
  *   login_delay.c   who failed to log in too often waits
  *   targets.c       config → targets, LUNs, devices; opening on workers; what a reload changes
+ *   client_targets.c  targets of clients with images of their own
  *   identity.c      who a LUN is: configured, stored, derived or generated
  *   state.c         the state directory: records that survive the process
  *   http_server.c   libmicrohttpd in the loop
@@ -51,6 +52,7 @@ struct kept_identity {
 struct served_lun {
     struct served_target *target;
     const struct config_lun *config; /* of target->config */
+    char *image; /* a client's own, instead of the configured device; NULL: none */
     unsigned number;
     enum lun_state state;
     struct error error; /* why it is not open */
@@ -66,6 +68,11 @@ struct served_lun {
     struct open_attempt *attempt; /* a worker is at it */
 };
 
+/* A client with images of its own is known by its MAC as 52-54-00-ab-cd-ef, else by the UUID or
+ * serial number that `clients` names it by. Its target is called TARGET.KEY. */
+#define CLIENT_KEY_BYTES  40
+#define TARGET_NAME_BYTES 112
+
 /* What CHAP proves with: configured or generated. */
 struct chap_secrets {
     struct iscsi_credentials initiator, target;
@@ -77,6 +84,9 @@ struct served_target {
     struct server *server;
     struct config *owner; /* the reference that keeps `config` alive */
     const struct config_target *config;
+    char name[TARGET_NAME_BYTES]; /* in the log, the status and the state directory */
+    char key[CLIENT_KEY_BYTES];   /* of the client whose images these are; "": everybody's */
+    uint8_t salt[16];             /* makes identities of copied images differ: of that client */
     char iqn[ISCSI_NAME_BYTES];
     struct chap_secrets secrets;
     struct scsi_target *scsi; /* once every LUN is open */
@@ -167,14 +177,50 @@ bool targets_all_open(const struct server *server);
 bool targets_any_open(const struct server *server);
 /* True when nothing can ever be served: every LUN is refused. */
 bool targets_hopeless(const struct server *server);
+/* Images of one client in the place of a target's disks. */
+struct client_images {
+    const char *key;
+    uint8_t salt[16];
+    bool has_mac;
+    uint8_t mac[6];     /* what "%m" stands for */
+    const char *device; /* of `clients`: one LUN, `lun`; NULL: those of the target with "%m" */
+    unsigned lun;
+};
+/* A device with the client's MAC for "%m"; to be freed. NULL: out of memory. */
+char *client_image_path(const char *pattern, const struct client_images *images);
+/* Begins to open a target, or a client's form of it. NULL: out of memory. */
+struct served_target *targets_add(struct server *server, struct config *config,
+                                  const struct config_target *target_config,
+                                  const struct client_images *images);
+void target_remove(struct served_target *target);
 /* Ends every target; server_targets_changed() is called as each is gone. */
 void targets_flush_and_close(struct server *server);
 /* Keeps the name of a target's new owner. */
 void targets_note_owner(struct server *server, const char *iqn);
 const char *lun_state_word(const struct served_lun *lun); /* for status: "open", "waiting", … */
+/* The path or tag of its device. */
+const char *lun_specification(const struct served_lun *lun);
 /* NULL: there is none of this name. */
 struct served_target *targets_find(const struct server *server, const char *name);
 struct served_lun *targets_find_lun(struct server *server, const char *name, unsigned number);
+
+/* ── client_targets.c ────────────────────────────────────────────────────────────────────────────
+ */
+
+/* Opens those that are known: written down in `clients`, or there when we ended. */
+void client_targets_start(struct server *server);
+/* The target of this client's own images, begun if it is not there yet. `client`: its row of
+ * `clients`, NULL: none. `mac`: six bytes, NULL: it told none. NULL: there cannot be one. */
+struct served_target *client_targets_get(struct server *server,
+                                         const struct config_target *target_config,
+                                         const struct config_client *client, const uint8_t *mac);
+/* Before targets_reload(): ends those that the new configuration does not have any more. After it:
+ * client_targets_start(). */
+void client_targets_reload(struct server *server, const struct config *config);
+/* Ends those whose image did not come. */
+void client_targets_tick(struct server *server);
+/* Keeps the list of those that are served. */
+void client_targets_note(struct server *server);
 
 /* ── identity.c ──────────────────────────────────────────────────────────────────────────────────
  */

@@ -203,6 +203,7 @@ static void reload(struct server *server)
     struct error error;
     if (set_discovery_auth(server, config, &error))
         log_error("discovery: %s", error.text);
+    client_targets_reload(server, config);
     targets_reload(server, config);
     iscsi_server_reload(server, config);
     http_server_reload(server, config);
@@ -214,6 +215,7 @@ static void reload(struct server *server)
     iscsi_node_set_limits(server->node, &limits);
     config_unref(server->config);
     server->config = config;
+    client_targets_start(server);
     apply_log_level(server);
     server_targets_changed(server);
     server_want_housekeeping(server);
@@ -268,7 +270,7 @@ void server_want_housekeeping(struct server *server)
 void server_targets_changed(struct server *server)
 {
     iscsi_node_set_incomplete(server->node, !targets_all_open(server));
-    if (!server->ready && targets_any_open(server)) {
+    if (!server->ready && (targets_any_open(server) || !server->targets)) {
         server->ready = true;
         char portals[16][64];
         unsigned count = iscsi_server_portals(server, portals, ARRAY_SIZE(portals));
@@ -426,8 +428,10 @@ static int start(struct server *server, struct error *error)
         (void)http_server_start(server, error);
     if (!result)
         result = targets_start(server, error);
-    if (!result) /* nor without this */
-        start_booting(server);
+    if (!result) {
+        client_targets_start(server);
+        start_booting(server); /* nor without this */
+    }
     server_targets_changed(server);
     server_want_housekeeping(server);
     return result;

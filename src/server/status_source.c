@@ -74,12 +74,11 @@ static void gather_device(const struct block_device *device, struct status_lun *
 static void gather_lun(const struct served_lun *lun, struct status_lun *to, struct lun_texts *texts)
 {
     static const uint8_t unknown[sizeof lun->identity];
-    const char *configured = lun->config->device ? lun->config->device : lun->config->disk_with;
     *to = (struct status_lun){
         .number = lun->number,
         .state = lun_state_word(lun),
         .problem = lun->state == LUN_OPEN ? "" : lun->error.text,
-        .device = text_or_empty(configured),
+        .device = lun_specification(lun),
         .identity = texts->identity,
         .identity_source = lun->identity_text,
         .open = lun->state == LUN_OPEN,
@@ -103,7 +102,7 @@ static void gather_target(const struct served_target *target, struct status_targ
     static const char *const modes[] = {
         [CONFIG_AUTH_NONE] = "none", [CONFIG_AUTH_CHAP] = "chap", [CONFIG_AUTH_MUTUAL] = "mutual"};
     *to = (struct status_target){
-        .name = target->config->name,
+        .name = target->name,
         .iqn = target->iqn,
         .auth = modes[target->config->auth.mode],
         .secrets_path = target->secrets.path,
@@ -337,8 +336,8 @@ static void post_rearm(void *context, const struct http_request *request,
     } else if (lun->device->health == BLOCK_HEALTHY) {
         http_response_text(response, 200, "This LUN takes writes already.");
     } else {
-        log_notice("writes are let through again: target=%s lun=%u device=%s",
-                   lun->target->config->name, lun->number, lun->device->path);
+        log_notice("writes are let through again: target=%s lun=%u device=%s", lun->target->name,
+                   lun->number, lun->device->path);
         block_device_rearm(lun->device);
         http_response_text(response, 200, "Writes are let through again.");
     }

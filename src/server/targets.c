@@ -4,6 +4,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "secrets.h"
 
 #include <netboot-target/util/array.h>
+#include <netboot-target/util/buffer.h>
 #include <netboot-target/util/cleanup.h>
 #include <netboot-target/util/log.h>
 
@@ -58,7 +60,7 @@ static void on_device_changed(struct block_device *device, void *context)
 {
     struct served_lun *lun = context;
     log_notice("device changed: target=%s lun=%u device=%s blocks=%llu health=%s",
-               lun->target->config->name, lun->number, device->path,
+               lun->target->name, lun->number, device->path,
                (unsigned long long)device->geometry.blocks, lun_state_word(lun));
     scsi_lu_device_changed(lun->lu);
 }
@@ -75,10 +77,10 @@ static void lun_failed(struct served_lun *lun, int result, const struct error *e
         lun->state = LUN_REFUSED;
     if (lun->state == LUN_REFUSED && !lun->reported) {
         lun->reported = true;
-        log_error("target %s, LUN %u is not served: %s", lun->target->config->name, lun->number,
+        log_error("target %s, LUN %u is not served: %s", lun->target->name, lun->number,
                   error->text);
     } else if (news && !lun->reported) {
-        log_warning("target %s, LUN %u: %s; waiting for it", lun->target->config->name, lun->number,
+        log_warning("target %s, LUN %u: %s; waiting for it", lun->target->name, lun->number,
                     error->text);
     }
     server_want_housekeeping(lun->target->server);
@@ -156,9 +158,8 @@ static void lun_try(struct served_lun *lun)
     attempt->lun = lun;
     attempt->server = server;
     attempt->io = server->io;
-    attempt->whole_disk = config->disk_with != NULL;
-    snprintf(attempt->specification, sizeof attempt->specification, "%s",
-             config->device ? config->device : config->disk_with);
+    attempt->whole_disk = !lun->image && config->disk_with;
+    snprintf(attempt->specification, sizeof attempt->specification, "%s", lun_specification(lun));
     attempt->options = (struct block_open_options){.read_only = config->read_only,
                                                    .force = config->force,
                                                    .write_mode = modes[config->write],
@@ -227,12 +228,12 @@ static struct iscsi_target *make_iscsi_target(struct served_target *target, stru
 
 static void owner_record(const struct served_target *target, char *to, size_t size)
 {
-    snprintf(to, size, "owner-%s", target->config->name);
+    snprintf(to, size, "owner-%s", target->name);
 }
 
 static void restore_owner(struct served_target *target)
 {
-    char name[96];
+    char name[TARGET_NAME_BYTES + 8];
     owner_record(target, name, sizeof name);
     size_t length;
     _cleanup_free_ char *owner = state_load(target->server->state, name, &length);
@@ -246,7 +247,7 @@ void targets_note_owner(struct server *server, const char *iqn)
     DL_FOREACH (server->targets, target) {
         if (!target->iscsi || strcmp(target->iqn, iqn) != 0)
             continue;
-        char name[96];
+        char name[TARGET_NAME_BYTES + 8];
         owner_record(target, name, sizeof name);
         const char *owner = iscsi_target_owner(target->iscsi);
         struct store *store = state_store(server->state);
@@ -256,7 +257,7 @@ void targets_note_owner(struct server *server, const char *iqn)
 
 static void announce(const struct served_target *target)
 {
-    log_notice("serving target %s as %s%s", target->config->name, target->iqn,
+    log_notice("serving target %s as %s%s", target->name, target->iqn,
                target->config->auth.mode == CONFIG_AUTH_NONE ? ", open to everyone on the network"
                                                              : "");
     for (unsigned i = 0; i < target->lun_count; i++) {
@@ -306,7 +307,7 @@ static void target_assemble(struct served_target *target)
     struct error error;
     if (assemble(target, &error)) {
         if (strcmp(target->problem.text, error.text) != 0)
-            log_error("target %s is not served: %s", target->config->name, error.text);
+            log_error("target %s is not served: %s", target->name, error.text);
         target->problem = error;
         iscsi_target_free(take_pointer(target->iscsi));
         scsi_target_free(take_pointer(target->scsi));
@@ -315,33 +316,97 @@ static void target_assemble(struct served_target *target)
     restore_owner(target);
     iscsi_target_set_ready(target->iscsi, true);
     announce(target);
+    if (target->key[0])
+        client_targets_note(target->server);
     server_targets_changed(target->server);
 }
 
-static int target_new(struct server *server, struct config *config,
-                      const struct config_target *target_config)
+char *client_image_path(const char *pattern, const struct client_images *images)
+{
+    char mac[18] = "";
+    struct buffer to;
+    const uint8_t *m = images->mac;
+    buffer_init(&to, PATH_MAX);
+    if (images->has_mac)
+        snprintf(mac, sizeof mac, "%02x-%02x-%02x-%02x-%02x-%02x", m[0], m[1], m[2], m[3], m[4],
+                 m[5]);
+    for (const char *mark; (mark = strstr(pattern, "%m")); pattern = mark + 2) {
+        buffer_append(&to, pattern, (size_t)(mark - pattern));
+        buffer_append_string(&to, mac);
+    }
+    buffer_append_string(&to, pattern);
+    char *path = buffer_string(&to) ? strdup((const char *)to.data) : NULL;
+    buffer_done(&to);
+    return path;
+}
+
+/* Images of clients are no disks of everybody, and the other way round. */
+static bool has_lun(const struct config_lun *config, const struct client_images *images)
+{
+    if (images && images->device)
+        return config->number == images->lun;
+    return config_lun_per_client(config) == (images != NULL);
+}
+
+static bool lun_begin(struct served_target *target, const struct config_lun *config,
+                      const struct client_images *images)
+{
+    struct served_lun *lun = &target->luns[target->lun_count++];
+    lun->target = target;
+    lun->config = config;
+    lun->number = config->number;
+    if (images)
+        lun->image = client_image_path(images->device ? images->device : config->device, images);
+    return !images || lun->image;
+}
+
+static void name_target(struct served_target *target, const struct client_images *images)
+{
+    snprintf(target->name, sizeof target->name, "%s%s%s", target->config->name, images ? "." : "",
+             images ? images->key : "");
+    if (!images)
+        return;
+    snprintf(target->key, sizeof target->key, "%s", images->key);
+    memcpy(target->salt, images->salt, sizeof target->salt);
+}
+
+static void target_free(struct served_target *target);
+
+struct served_target *targets_add(struct server *server, struct config *config,
+                                  const struct config_target *target_config,
+                                  const struct client_images *images)
 {
     struct served_target *target = calloc(1, sizeof *target);
     if (!target)
-        return -ENOMEM;
+        return NULL;
     target->luns = calloc(target_config->luns.count, sizeof *target->luns);
-    if (!target->luns) {
-        free(target);
-        return -ENOMEM;
-    }
     target->server = server;
     target->owner = config_ref(config);
     target->config = target_config;
-    target->lun_count = target_config->luns.count;
+    name_target(target, images);
     DL_APPEND(server->targets, target);
-    for (unsigned i = 0; i < target->lun_count; i++) {
-        struct served_lun *lun = &target->luns[i];
-        lun->target = target;
-        lun->config = &target_config->luns.items[i];
-        lun->number = lun->config->number;
-        identity_load(lun);
-        lun_try(lun);
+    bool complete = target->luns;
+    for (unsigned i = 0; complete && i < target_config->luns.count; i++)
+        if (has_lun(&target_config->luns.items[i], images))
+            complete = lun_begin(target, &target_config->luns.items[i], images);
+    if (!complete) {
+        target_free(target);
+        return NULL;
     }
+    for (unsigned i = 0; i < target->lun_count; i++) {
+        identity_load(&target->luns[i]);
+        lun_try(&target->luns[i]);
+    }
+    return target;
+}
+
+/* A target that has only images of clients is served as each of them comes. */
+static int target_new(struct server *server, struct config *config,
+                      const struct config_target *target_config)
+{
+    for (unsigned i = 0; i < target_config->luns.count; i++)
+        if (has_lun(&target_config->luns.items[i], NULL))
+            return targets_add(server, config, target_config, NULL) ? 0 : -ENOMEM;
     return 0;
 }
 
@@ -360,6 +425,8 @@ static void target_free(struct served_target *target)
     DL_DELETE(server->targets, target);
     secrets_wipe(&target->secrets);
     config_unref(target->owner);
+    for (unsigned i = 0; i < target->lun_count; i++)
+        free(target->luns[i].image);
     free(target->luns);
     free(target);
     server_targets_changed(server);
@@ -446,7 +513,7 @@ static void target_drained(void *context)
     ev_timer_start(target->server->loop, &target->drained);
 }
 
-static void target_remove(struct served_target *target)
+void target_remove(struct served_target *target)
 {
     if (target->removing)
         return;
@@ -486,8 +553,16 @@ static struct served_target *find_target(struct server *server, const struct con
 {
     struct served_target *target;
     DL_FOREACH (server->targets, target)
-        if (target->config == config && !target->removing)
+        if (target->config == config && !target->removing && !target->key[0])
             return target;
+    return NULL;
+}
+
+static const struct config_lun *find_lun_config(const struct config_target *config, unsigned number)
+{
+    for (unsigned i = 0; i < config->luns.count; i++)
+        if (config->luns.items[i].number == number)
+            return &config->luns.items[i];
     return NULL;
 }
 
@@ -499,7 +574,22 @@ static void target_adopt(struct served_target *target, struct config *config,
     target->owner = config_ref(config);
     target->config = target_config;
     for (unsigned i = 0; i < target->lun_count; i++)
-        target->luns[i].config = &target_config->luns.items[i];
+        target->luns[i].config = find_lun_config(target_config, target->luns[i].number);
+}
+
+/* What holds for a target holds for its clients' forms. */
+static void clients_follow(struct server *server, struct config *config,
+                           const struct config_target_change *change)
+{
+    struct served_target *target, *next;
+    DL_FOREACH_SAFE (server->targets, target, next) {
+        if (!change->old || target->config != change->old || target->removing || !target->key[0])
+            continue;
+        if (change->change == CONFIG_UNCHANGED)
+            target_adopt(target, config, change->new);
+        else
+            target_remove(target);
+    }
 }
 
 void targets_reload(struct server *server, struct config *config)
@@ -512,6 +602,7 @@ void targets_reload(struct server *server, struct config *config)
     for (unsigned i = 0; i < diff.targets.count; i++) {
         const struct config_target_change *change = &diff.targets.items[i];
         struct served_target *target = change->old ? find_target(server, change->old) : NULL;
+        clients_follow(server, config, change);
         if (change->change == CONFIG_UNCHANGED && target) {
             target_adopt(target, config, change->new);
             continue;
@@ -527,6 +618,7 @@ void targets_reload(struct server *server, struct config *config)
 bool targets_tick(struct server *server)
 {
     bool waiting = false;
+    client_targets_tick(server);
     struct served_target *target;
     DL_FOREACH (server->targets, target) {
         if (target->removing)
@@ -567,14 +659,35 @@ bool targets_any_open(const struct server *server)
     return false;
 }
 
+static bool has_client_images(const struct config *config)
+{
+    for (unsigned i = 0; i < config->clients.count; i++)
+        if (config->clients.items[i].device)
+            return true;
+    for (unsigned i = 0; i < config->targets.count; i++)
+        for (unsigned j = 0; j < config->targets.items[i].luns.count; j++)
+            if (config_lun_per_client(&config->targets.items[i].luns.items[j]))
+                return true;
+    return false;
+}
+
 bool targets_hopeless(const struct server *server)
 {
     const struct served_target *target;
+    if (has_client_images(server->config))
+        return false;
     DL_FOREACH (server->targets, target)
         for (unsigned i = 0; i < target->lun_count; i++)
             if (target->luns[i].state != LUN_REFUSED)
                 return false;
     return true;
+}
+
+const char *lun_specification(const struct served_lun *lun)
+{
+    if (lun->image)
+        return lun->image;
+    return lun->config->device ? lun->config->device : lun->config->disk_with;
 }
 
 const char *lun_state_word(const struct served_lun *lun)
@@ -594,7 +707,7 @@ struct served_target *targets_find(const struct server *server, const char *name
 {
     struct served_target *target;
     DL_FOREACH (server->targets, target)
-        if (!target->removing && strcmp(target->config->name, name) == 0)
+        if (!target->removing && strcmp(target->name, name) == 0)
             return target;
     return NULL;
 }

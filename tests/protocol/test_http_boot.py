@@ -8,6 +8,7 @@ import http.client
 import json
 import random
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from lab.report import LabError, Report  # noqa: E402
 
 PROGRAM = sys.argv[1]
 LISTED, LATE = "52:54:00:ab:cd:01", "52:54:00:ab:cd:02"
+OWN = "52:54:00:ab:cd:0a"
 CLOSED, STRANGER = "52:54:00:ab:cd:0e", "52:54:00:ab:cd:ff"
 SECRET, TARGET_SECRET = "client-secret-012", "target-secret-345"
 
@@ -51,15 +53,25 @@ class Daemon:
               {{ name = "late"; luns = ( {{ device = "{self.folder}/late"; wait = "1m" }} );
                  auth = {{ mode = "none" }} }},
               {{ name = "shared"; luns = ( {{ device = "{self.folder}/shared"; read-only = true }} );
+                 auth = {{ mode = "none" }} }},
+              {{ name = "each"; luns = ( {{ device = "{self.folder}/each-%m.img" }} );
                  auth = {{ mode = "none" }} }} );
             clients = (
               {{ mac = "{LISTED}"; target = "laptop" }},
               {{ mac = "{LATE}"; target = "late" }},
               {{ mac = "{CLOSED}"; target = "laptop"; open = false }},
+              {{ mac = "{OWN}"; target = "laptop"; device = "{self.folder}/own.img" }},
+              {{ mac = "52:54:00:ab:cd:0b"; target = "each" }},
+              {{ mac = "52:54:00:ab:cd:0c"; target = "each" }},
               {{ serial = "PF0ABCDE"; target = "laptop"; initiator = "iqn.2026-11.local.example:pf" }} );
             state-directory = "{self.folder}/state";
             """)
         self.log = self.folder / "log"
+        self.make_disk("own.img")
+        self.start()
+
+    def start(self):
+        self.log.unlink(missing_ok=True)
         self.process = Background(PROGRAM, "-c", self.config, log=self.log)
         wait_for(lambda: self.says("listening for iSCSI") and self.says("serving target shared"),
                  15, "start")
@@ -186,6 +198,47 @@ def test_journal(report, daemon):
         assert SECRET not in json.dumps(known)
 
 
+def name_in(script):
+    return re.search(r"iscsi:127\.0\.0\.1::\d+:0:(\S+)", script).group(1)
+
+
+def test_images(report, daemon):
+    with report.test("a client with a device of its own boots that one"):
+        wait_for(lambda: daemon.script(OWN)[0].status == 200, 10, "script")
+        script = daemon.script(OWN)[1]
+        assert "Booting laptop.52-54-00-ab-cd-0a LUN 0" in script, script
+        assert f"set password:uristring {SECRET}" in urllib.parse.unquote(script)
+        assert name_in(script) != name_in(daemon.script(LISTED)[1])
+    macs = [f"52:54:00:ab:cd:0{end}" for end in "bc"]
+    with report.test("each client of a target has its image, copies of one another"):
+        golden = daemon.folder / "golden"
+        with open(golden, "wb") as disk:
+            disk.truncate(16 << 20)
+        run("sgdisk", "-n", "1", golden)
+        for mac in macs:
+            shutil.copy(golden, daemon.folder / f"each-{mac.replace(':', '-')}.img")
+        names = set()
+        for mac in macs:
+            wait_for(lambda mac=mac: daemon.script(mac)[0].status == 200, 10, "script")
+            script = daemon.script(mac)[1]
+            assert f"Booting each.{mac.replace(':', '-')} LUN 0" in script, script
+            names.add(name_in(script))
+        assert len(names) == 2, names
+    with report.test("an image that is not there is told about"):
+        mac = "52:54:00:ab:cd:77"
+        daemon.config.write_text(daemon.config.read_text().replace(
+            "clients = (", f"clients = ( {{ mac = \"{mac}\"; target = \"each\" }},"))
+        daemon.process.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "each-52-54-00-ab-cd-77.img" in daemon.script(mac)[1], 20, "page")
+    with report.test("after a restart their disks are there before they ask"):
+        daemon.stop()
+        daemon.start()
+        for mac in macs:
+            wait_for(lambda mac=mac: daemon.says(f"serving target each.{mac.replace(':', '-')}"),
+                     10, "target")
+            assert name_in(daemon.script(mac)[1]) in names
+
+
 def test_reload(report, daemon):
     with report.test("a reload brings new machines and new files"):
         text = daemon.config.read_text()
@@ -203,7 +256,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         daemon = Daemon(folder)
         try:
-            for test in test_files, test_scripts, test_serving, test_journal, test_reload:
+            for test in (test_files, test_scripts, test_serving, test_journal, test_reload,
+                         test_images):
                 test(report, daemon)
         finally:
             with report.test("the daemon ends in order, without a leak"):

@@ -1,0 +1,250 @@
+/*
+ * client_targets.c - targets of single clients: those that `clients` gives a device of its own, and
+ * those that boot a target whose devices are named by the client's MAC. Each is opened when its
+ * client first asks, and after a restart at once, so that a running system finds its disk again.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "internal.h"
+
+#include <netboot-target/util/buffer.h>
+#include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/log.h>
+
+#define CLIENTS_LIMIT 1024
+#define RECORD_NAME   "client-targets"
+#define RECORD_LIMIT  (256u << 10)
+#define PATIENCE_MS   60000u /* an image that cannot be opened is told about for so long */
+
+/* ── who ─────────────────────────────────────────────────────────────────────────────────────────
+ */
+
+static void print_mac(const uint8_t *mac, char to[CLIENT_KEY_BYTES])
+{
+    snprintf(to, CLIENT_KEY_BYTES, "%02x-%02x-%02x-%02x-%02x-%02x", mac[0], mac[1], mac[2], mac[3],
+             mac[4], mac[5]);
+}
+
+static bool parse_mac(const char *text, uint8_t mac[6])
+{
+    char end;
+    return sscanf(text, "%2hhx-%2hhx-%2hhx-%2hhx-%2hhx-%2hhx%c", &mac[0], &mac[1], &mac[2], &mac[3],
+                  &mac[4], &mac[5], &end) == 6;
+}
+
+static void print_uuid(const uint8_t *uuid, char to[CLIENT_KEY_BYTES])
+{
+    for (unsigned i = 0; i < 16; i++)
+        to += sprintf(to, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+}
+
+/* As much of it as a name can hold. */
+static void print_serial(const char *serial, char to[CLIENT_KEY_BYTES])
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    snprintf(to, CLIENT_KEY_BYTES, "%.36s", serial);
+    for (char *c = to; *c; c++)
+        if (!strchr(plain, *c))
+            *c = '_';
+}
+
+/* FNV-1a, twice with different beginnings: spreads, no more is asked of it. */
+static void spread(const char *text, uint8_t salt[16])
+{
+    for (unsigned half = 0; half < 2; half++) {
+        uint64_t hash = UINT64_C(0xcbf29ce484222325) + half;
+        for (const char *c = text; *c; c++)
+            hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+        memcpy(salt + 8 * half, &hash, 8);
+    }
+}
+
+/* Fills in who the images belong to. */
+struct owner {
+    char key[CLIENT_KEY_BYTES];
+    struct client_images images;
+};
+
+static bool find_owner(const struct config_client *client, const uint8_t *mac, struct owner *to)
+{
+    *to = (struct owner){.images.has_mac = mac};
+    if (mac) {
+        memcpy(to->images.mac, mac, sizeof to->images.mac);
+        memcpy(to->images.salt + 10, mac, 6);
+        print_mac(mac, to->key);
+    } else if (client && client->uuid.set) {
+        memcpy(to->images.salt, client->uuid.bytes, sizeof to->images.salt);
+        print_uuid(client->uuid.bytes, to->key);
+    } else if (client && client->serial) {
+        spread(client->serial, to->images.salt);
+        print_serial(client->serial, to->key);
+    }
+    to->images.key = to->key;
+    return to->key[0];
+}
+
+/* ── what ────────────────────────────────────────────────────────────────────────────────────────
+ */
+
+static bool has_client_luns(const struct config_target *config)
+{
+    for (unsigned i = 0; i < config->luns.count; i++)
+        if (config_lun_per_client(&config->luns.items[i]))
+            return true;
+    return false;
+}
+
+/* False: this client has no images of its own there. */
+static bool find_images(const struct config_target *target, const struct config_client *client,
+                        const uint8_t *mac, struct owner *to)
+{
+    if (client && client->mac.set) /* the written one, whatever it calls itself */
+        mac = client->mac.bytes;
+    if (!find_owner(client, mac, to))
+        return false;
+    if (client && client->device) {
+        to->images.device = client->device;
+        to->images.lun = client->lun != CONFIG_UNSET ? client->lun : target->luns.items[0].number;
+        return to->images.has_mac || !strstr(client->device, "%m");
+    }
+    return to->images.has_mac && has_client_luns(target);
+}
+
+static unsigned count_clients(const struct server *server)
+{
+    const struct served_target *target;
+    unsigned count = 0;
+    DL_FOREACH (server->targets, target)
+        count += target->key[0] != '\0';
+    return count;
+}
+
+static struct served_target *get(struct server *server, struct config *config,
+                                 const struct config_target *target_config,
+                                 const struct config_client *client, const uint8_t *mac)
+{
+    struct owner owner;
+    char name[TARGET_NAME_BYTES];
+    if (!find_images(target_config, client, mac, &owner))
+        return NULL;
+    snprintf(name, sizeof name, "%s.%s", target_config->name, owner.key);
+    struct served_target *target = targets_find(server, name);
+    if (target)
+        return target;
+    if (count_clients(server) >= CLIENTS_LIMIT) {
+        log_warning("%s is not opened: there are %u images of clients already", name,
+                    CLIENTS_LIMIT);
+        return NULL;
+    }
+    target = targets_add(server, config, target_config, &owner.images);
+    if (!target)
+        log_error("out of memory, target %s is not served", name);
+    server_want_housekeeping(server);
+    return target;
+}
+
+struct served_target *client_targets_get(struct server *server,
+                                         const struct config_target *target_config,
+                                         const struct config_client *client, const uint8_t *mac)
+{
+    return get(server, server->config, target_config, client, mac);
+}
+
+/* ── which are known ─────────────────────────────────────────────────────────────────────────────
+ */
+
+/* A line is "TARGET MAC". */
+static void open_recorded(struct server *server, char *line)
+{
+    uint8_t mac[6];
+    char *blank = strchr(line, ' ');
+    if (!blank || !parse_mac(blank + 1, mac))
+        return;
+    *blank = '\0';
+    const struct config_target *target = config_find_target(server->config, line);
+    if (target && has_client_luns(target))
+        (void)get(server, server->config, target, NULL, mac);
+}
+
+void client_targets_start(struct server *server)
+{
+    const struct config *config = server->config;
+    for (unsigned i = 0; i < config->clients.count; i++) {
+        const struct config_client *client = &config->clients.items[i];
+        const struct config_target *target = client->target
+                                                 ? config_find_target(config, client->target)
+                                             : config->targets.count ? &config->targets.items[0]
+                                                                     : NULL;
+        if (client->device && target)
+            (void)get(server, server->config, target, client, NULL);
+    }
+    size_t length;
+    _cleanup_free_ char *record = state_load(server->state, RECORD_NAME, &length);
+    char *rest = record, *line;
+    while (rest && (line = strsep(&rest, "\n")))
+        open_recorded(server, line);
+}
+
+void client_targets_note(struct server *server)
+{
+    const struct served_target *target;
+    struct buffer record;
+    uint8_t mac[6];
+    buffer_init(&record, RECORD_LIMIT);
+    DL_FOREACH (server->targets, target)
+        if (target->iscsi && !target->removing && parse_mac(target->key, mac) &&
+            has_client_luns(target->config))
+            buffer_format(&record, "%s %s\n", target->config->name, target->key);
+    struct store *store = state_store(server->state);
+    if (!record.failed)
+        store->put(store, RECORD_NAME, record.length ? record.data : (const void *)"",
+                   record.length, NULL, NULL);
+    buffer_done(&record);
+}
+
+/* ── which end ───────────────────────────────────────────────────────────────────────────────────
+ */
+
+void client_targets_tick(struct server *server)
+{
+    uint64_t now_us = server_now_us(server);
+    struct served_target *target, *next;
+    DL_FOREACH_SAFE (server->targets, target, next) {
+        const struct served_lun *lun = target->luns;
+        if (!target->key[0] || target->removing || target->iscsi || lun->state != LUN_REFUSED ||
+            now_us - lun->first_try_us < PATIENCE_MS * 1000ull)
+            continue;
+        log_notice("target %s is given up until its client asks again", target->name);
+        target_remove(target);
+    }
+}
+
+/* True when the new configuration would open just the same for this client. */
+static bool is_wanted(const struct config *config, const struct served_target *served)
+{
+    const struct config_target *target = config_find_target(config, served->config->name);
+    const struct config_lun *lun = served->luns[0].config;
+    struct owner owner;
+    if (!target)
+        return false;
+    for (unsigned i = 0; i < config->clients.count; i++) {
+        const struct config_client *client = &config->clients.items[i];
+        if (!client->device || !find_images(target, client, NULL, &owner) ||
+            strcmp(owner.key, served->key) != 0)
+            continue;
+        _cleanup_free_ char *path = client_image_path(client->device, &owner.images);
+        return path && owner.images.lun == lun->number && !strcmp(path, served->luns[0].image);
+    }
+    return config_lun_per_client(lun); /* else changes of the target itself end it */
+}
+
+void client_targets_reload(struct server *server, const struct config *config)
+{
+    struct served_target *target, *next;
+    DL_FOREACH_SAFE (server->targets, target, next)
+        if (target->key[0] && !target->removing && !is_wanted(config, target))
+            target_remove(target);
+}
