@@ -15,7 +15,7 @@ from .guest import Machine, tap_network, uefi_firmware
 from .image import check_root, copy_disk, read_root_file
 from .network import Segment
 from .pcap import dhcp_messages, tftp_requests
-from .process import TOP, Background, exit_on_signals, inside, need_root, wait_for
+from .process import TOP, Background, exit_on_signals, inside, need_root, run, wait_for
 from .report import LabError, Report, step
 from .targets import Lun, NetbootTarget, Secrets, Tgt
 
