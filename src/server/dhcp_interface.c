@@ -12,29 +12,7 @@
 #include <netboot-target/util/escape.h>
 #include <netboot-target/util/random.h>
 
-#define BOOTP_REPLY    2
-#define LINES_AT_ONCE  30
-#define LINE_EVERY_MS  200
-#define ADDRESS_BYTES  INET_ADDRSTRLEN
-#define MAC_TEXT_BYTES 18
-
-static uint64_t now_ms(const struct dhcp_interface *interface)
-{
-    return server_now_us(interface->dhcp->server) / 1000;
-}
-
-static const char *address_text(uint32_t address, char to[ADDRESS_BYTES])
-{
-    const struct in_addr in = {.s_addr = htonl(address)};
-    return inet_ntop(AF_INET, &in, to, ADDRESS_BYTES);
-}
-
-static const char *mac_text(const uint8_t *mac, char to[MAC_TEXT_BYTES])
-{
-    snprintf(to, MAC_TEXT_BYTES, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-             mac[4], mac[5]);
-    return to;
-}
+#define BOOTP_REPLY 2
 
 /* ── addresses ───────────────────────────────────────────────────────────────────────────────────
  */
@@ -83,12 +61,12 @@ static void count_session(void *context, const struct iscsi_session_info *info)
 /* Live sessions that came over the fallback address. */
 static unsigned sessions_over_fallback(const struct dhcp_interface *interface)
 {
-    char text[ADDRESS_BYTES];
+    char text[INET_ADDRSTRLEN];
     const struct net_address *fallback = find_address(interface, true);
     struct iscsi_node *node = interface->dhcp->server->node;
     if (!fallback || !node)
         return 0;
-    struct session_count count = {.address = address_text(fallback->address, text)};
+    struct session_count count = {.address = dhcp_address_text(fallback->address, text)};
     iscsi_node_for_each_session(node, count_session, &count);
     return count.count;
 }
@@ -187,7 +165,7 @@ static struct dhcp_interface_state state_of(const struct dhcp_interface *interfa
 
 static void tell_role(struct dhcp_interface *interface)
 {
-    char address[ADDRESS_BYTES], server[ADDRESS_BYTES];
+    char address[INET_ADDRSTRLEN], server[INET_ADDRSTRLEN];
     const char *name = interface->kernel.name;
     enum dhcp_role role = dhcp_server_probe_role(interface->probe);
     const char *reason = dhcp_role_reason_text(dhcp_server_probe_reason(interface->probe));
@@ -202,9 +180,9 @@ static void tell_role(struct dhcp_interface *interface)
         log_notice("%s: %s, but the interface has no IPv4 address, so no client is answered", name,
                    reason);
     else
-        log_notice("%s: address %s, DHCP role %s: %s%s%s", name, address_text(own, address),
+        log_notice("%s: address %s, DHCP role %s: %s%s%s", name, dhcp_address_text(own, address),
                    dhcp_role_name(role), reason, other ? ", server=" : "",
-                   other ? address_text(other, server) : "");
+                   other ? dhcp_address_text(other, server) : "");
 }
 
 static void warn_of_manager(const struct dhcp_interface *interface)
@@ -220,7 +198,7 @@ static void finish_claim(struct dhcp_interface *interface, int result, const str
 {
     interface->is_claiming = false;
     set_problem(interface, error);
-    dhcp_server_probe_claimed(interface->probe, result, now_ms(interface));
+    dhcp_server_probe_claimed(interface->probe, result, dhcp_interface_now_ms(interface));
     follow(interface);
 }
 
@@ -238,7 +216,8 @@ static void set_fallback(struct dhcp_interface *interface)
         if (kernel)
             interface->kernel = *kernel;
         const struct dhcp_interface_state state = state_of(interface);
-        dhcp_server_probe_interface_changed(interface->probe, &state, now_ms(interface));
+        dhcp_server_probe_interface_changed(interface->probe, &state,
+                                            dhcp_interface_now_ms(interface));
     }
     finish_claim(interface, result, &error);
 }
@@ -262,9 +241,9 @@ static void release(struct dhcp_interface *interface)
     const struct net_address *fallback = find_address(interface, true);
     if (!fallback)
         return;
-    char text[ADDRESS_BYTES];
+    char text[INET_ADDRSTRLEN];
     log_notice("%s: giving back the fallback address %s: no session uses it",
-               interface->kernel.name, address_text(fallback->address, text));
+               interface->kernel.name, dhcp_address_text(fallback->address, text));
     (void)net_fallback_remove(interface->dhcp->watcher, &interface->kernel, fallback->address,
                               fallback->prefix, &error);
     set_problem(interface, &error);
@@ -290,7 +269,7 @@ static void change_role(struct dhcp_interface *interface)
 static void rearm(struct dhcp_interface *interface)
 {
     struct ev_loop *loop = interface->dhcp->server->loop;
-    uint64_t now = now_ms(interface);
+    uint64_t now = dhcp_interface_now_ms(interface);
     uint64_t due = dhcp_router_help_deadline_ms(interface->router_help);
     due = min_of(due, dhcp_server_probe_deadline_ms(interface->probe));
     ev_timer_stop(loop, &interface->deadline);
@@ -315,127 +294,8 @@ static void follow(struct dhcp_interface *interface)
     rearm(interface);
 }
 
-/* ── what happened ───────────────────────────────────────────────────────────────────────────────
+/* ── what comes in ───────────────────────────────────────────────────────────────────────────────
  */
-
-static bool may_log(struct dhcp_interface *interface)
-{
-    uint32_t suppressed = 0;
-    if (!log_limit_allows(&interface->limit, LINES_AT_ONCE, LINE_EVERY_MS, now_ms(interface),
-                          &suppressed))
-        return false;
-    if (suppressed)
-        log_info("%s: %u lines about DHCP were held back", interface->kernel.name, suppressed);
-    return true;
-}
-
-static void on_answered(struct dhcp_interface *interface, const struct dhcp_event *event)
-{
-    char mac[MAC_TEXT_BYTES], address[ADDRESS_BYTES];
-    /* Who boots is in the journal, step by step. */
-    enum log_level level = event->stage == DHCP_BOOT_NONE ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
-    if (log_get_level() < level || !may_log(interface))
-        return;
-    log_message(
-        level,
-        "%s: DHCP %s answered with %s: client=%s class=\"%s\" arch=\"%s\" address=%s boot=%s",
-        interface->kernel.name, dhcp_message_type_name(event->request),
-        dhcp_message_type_name(event->reply), mac_text(event->client.mac, mac),
-        dhcp_client_class_name(event->client.class),
-        event->client.architecture ? event->client.architecture->name : "-",
-        event->address ? address_text(event->address, address) : "-", escaped(event->boot));
-}
-
-static void on_silent(struct dhcp_interface *interface, const struct dhcp_event *event)
-{
-    char mac[MAC_TEXT_BYTES];
-    bool boots = event->client.class != DHCP_CLIENT_OTHER;
-    enum log_level level = boots && event->silence != DHCP_SILENCE_OTHER_SERVER &&
-                                   event->silence != DHCP_SILENCE_NOT_FOR_PORT &&
-                                   event->silence != DHCP_SILENCE_PROBING
-                               ? LOG_LEVEL_INFO
-                               : LOG_LEVEL_DEBUG;
-    if (log_get_level() >= level && may_log(interface))
-        log_message(level, "%s: DHCP %s not answered: %s: client=%s arch=\"%s\"",
-                    interface->kernel.name, dhcp_message_type_name(event->request),
-                    dhcp_silence_text(event->silence), mac_text(event->client.mac, mac),
-                    event->client.architecture ? event->client.architecture->name : "-");
-}
-
-static void on_probe(struct dhcp_interface *interface, const struct dhcp_event *event)
-{
-    struct error error = {""};
-    int result = arp_prober_start(interface->prober, event->address, &error);
-    if (result && may_log(interface))
-        log_warning("%s; addresses are given without asking whether somebody has them", error.text);
-    if (result)
-        dhcp_service_probed(interface->service, event->address, NULL, now_ms(interface));
-}
-
-static void on_conflict(struct dhcp_interface *interface, const struct dhcp_event *event)
-{
-    char mac[MAC_TEXT_BYTES], address[ADDRESS_BYTES];
-    if (may_log(interface))
-        log_warning("%s: %s of our pool is in use by somebody else: mac=%s", interface->kernel.name,
-                    address_text(event->address, address), mac_text(event->mac, mac));
-}
-
-static void on_declined(struct dhcp_interface *interface, const struct dhcp_event *event)
-{
-    char mac[MAC_TEXT_BYTES], address[ADDRESS_BYTES];
-    if (may_log(interface))
-        log_warning("%s: the client found %s in use: client=%s", interface->kernel.name,
-                    address_text(event->address, address), mac_text(event->client.mac, mac));
-}
-
-static void on_released(struct dhcp_interface *interface, const struct dhcp_event *event)
-{
-    char mac[MAC_TEXT_BYTES], address[ADDRESS_BYTES];
-    if (may_log(interface))
-        log_info("%s: %s given back: client=%s", interface->kernel.name,
-                 address_text(event->address, address), mac_text(event->client.mac, mac));
-}
-
-static void on_foreign_server(struct dhcp_interface *interface, const struct dhcp_event *event)
-{
-    dhcp_server_probe_server_seen(interface->probe, event->address, now_ms(interface));
-}
-
-static void on_peer(struct dhcp_interface *interface, const struct dhcp_event *event)
-{
-    dhcp_server_probe_peer_seen(interface->probe, event->mac, now_ms(interface));
-}
-
-static void on_loop(struct dhcp_interface *interface, const struct dhcp_event *event)
-{
-    char mac[MAC_TEXT_BYTES];
-    if (may_log(interface))
-        log_warning("%s: the client loaded %s three times without going on, it is not answered for "
-                    "five minutes: client=%s",
-                    interface->kernel.name, escaped(event->boot), mac_text(event->mac, mac));
-}
-
-static void (*const event_handlers[])(struct dhcp_interface *interface,
-                                      const struct dhcp_event *event) = {
-    [DHCP_EVENT_ANSWERED] = on_answered,
-    [DHCP_EVENT_SILENT] = on_silent,
-    [DHCP_EVENT_PROBE] = on_probe,
-    [DHCP_EVENT_CONFLICT] = on_conflict,
-    [DHCP_EVENT_DECLINED] = on_declined,
-    [DHCP_EVENT_RELEASED] = on_released,
-    [DHCP_EVENT_FOREIGN_SERVER] = on_foreign_server,
-    [DHCP_EVENT_PEER] = on_peer,
-    [DHCP_EVENT_LOOP] = on_loop,
-};
-
-/* While a client boots, others may tell it what to load; without the privilege nobody hears it. */
-static void listen_to_others(struct dhcp_interface *interface, const struct dhcp_event *event)
-{
-    struct error error;
-    bool boots = event->client.class == DHCP_CLIENT_PXE || event->client.class == DHCP_CLIENT_HTTP;
-    if (boots && event->request == DHCP_DISCOVER)
-        (void)dhcp_ports_hear_answers(&interface->ports, &interface->kernel, &error);
-}
 
 /* Sends and tells what the service has to say. */
 static void drain(struct dhcp_interface *interface)
@@ -449,23 +309,19 @@ static void drain(struct dhcp_interface *interface)
             more = true;
         }
         while (dhcp_service_next_event(interface->service, &event)) {
-            listen_to_others(interface, &event);
-            boot_journal_dhcp(interface->dhcp->server, interface->kernel.name, &event);
-            event_handlers[event.type](interface, &event);
+            dhcp_interface_note(interface, &event);
             more = true;
         }
     }
     follow(interface);
 }
 
-/* ── what comes in ───────────────────────────────────────────────────────────────────────────────
- */
-
 static void on_received(void *context, const uint8_t *packet, size_t length,
                         const struct dhcp_arrival *arrival)
 {
     struct dhcp_interface *interface = context;
-    dhcp_service_receive(interface->service, packet, length, arrival, now_ms(interface));
+    dhcp_service_receive(interface->service, packet, length, arrival,
+                         dhcp_interface_now_ms(interface));
     drain(interface);
 }
 
@@ -489,7 +345,7 @@ static void on_found(void *context, const uint8_t *packet, size_t length)
 {
     struct dhcp_interface *interface = context;
     note_foreign_offer(interface, packet, length);
-    dhcp_server_probe_receive(interface->probe, packet, length, now_ms(interface));
+    dhcp_server_probe_receive(interface->probe, packet, length, dhcp_interface_now_ms(interface));
     follow(interface);
 }
 
@@ -498,7 +354,7 @@ static void on_solicited(void *context, const uint8_t *frame, size_t length)
     struct dhcp_interface *interface = context;
     const struct server *server = interface->dhcp->server;
     struct dhcp_router_solicitation solicitation;
-    uint64_t now = now_ms(interface);
+    uint64_t now = dhcp_interface_now_ms(interface);
     bool permitted = server->serving &&
                      !dhcp_router_solicitation_parse(frame, length, &solicitation) &&
                      dhcp_service_is_booting(interface->service, solicitation.mac, now);
@@ -510,7 +366,7 @@ static void on_probed(void *context, uint32_t address, const uint8_t *holder)
 {
     struct dhcp_interface *interface = context;
     if (!interface->is_claiming || address != configured_fallback(interface)) {
-        dhcp_service_probed(interface->service, address, holder, now_ms(interface));
+        dhcp_service_probed(interface->service, address, holder, dhcp_interface_now_ms(interface));
         drain(interface);
         return;
     }
@@ -518,12 +374,12 @@ static void on_probed(void *context, uint32_t address, const uint8_t *holder)
         set_fallback(interface);
         return;
     }
-    char mac[MAC_TEXT_BYTES], text[ADDRESS_BYTES];
+    char mac[DHCP_MAC_TEXT_BYTES], text[INET_ADDRSTRLEN];
     struct error error;
     error_set(&error, -EADDRINUSE,
               "%s: the fallback address %s is in use by %s on this network: set another "
               "fallback-address, or give the interface an address",
-              interface->kernel.name, address_text(address, text), mac_text(holder, mac));
+              interface->kernel.name, dhcp_address_text(address, text), dhcp_mac_text(holder, mac));
     finish_claim(interface, -EADDRINUSE, &error);
 }
 
@@ -532,7 +388,8 @@ static void help_routers(struct dhcp_interface *interface)
     uint8_t frame[DHCP_ROUTER_FRAME_BYTES];
     struct buffer out;
     buffer_init_fixed(&out, frame, sizeof frame);
-    while (dhcp_router_help_next_frame(interface->router_help, &out, now_ms(interface))) {
+    while (dhcp_router_help_next_frame(interface->router_help, &out,
+                                       dhcp_interface_now_ms(interface))) {
         dhcp_ports_send_frame(&interface->ports, out.data, out.length);
         buffer_clear(&out);
     }
@@ -544,7 +401,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     struct dhcp_interface *interface = timer->data;
     help_routers(interface);
-    dhcp_server_probe_expire(interface->probe, now_ms(interface));
+    dhcp_server_probe_expire(interface->probe, dhcp_interface_now_ms(interface));
     follow(interface);
 }
 
@@ -583,7 +440,7 @@ void dhcp_interface_update(struct dhcp_interface *interface, const struct net_in
     }
     open_ports(interface);
     const struct dhcp_interface_state state = state_of(interface);
-    dhcp_server_probe_interface_changed(interface->probe, &state, now_ms(interface));
+    dhcp_server_probe_interface_changed(interface->probe, &state, dhcp_interface_now_ms(interface));
     configure_service(interface);
     follow(interface);
     if (!interface->is_told)
@@ -620,7 +477,8 @@ static bool make_parts(struct dhcp_interface *interface)
                                                .probe_ms = (uint32_t)interface->config->probe_ms};
     const struct dhcp_settings settings = settings_of(interface);
     memcpy(probe.own_mac, interface->kernel.mac, sizeof probe.own_mac);
-    interface->probe = dhcp_server_probe_new(&probe, &system_random, now_ms(interface));
+    interface->probe =
+        dhcp_server_probe_new(&probe, &system_random, dhcp_interface_now_ms(interface));
     interface->service = dhcp_service_new(&settings, dhcp->source);
     interface->router_help = dhcp_router_help_new(interface->kernel.mac);
     interface->prober =

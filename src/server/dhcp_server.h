@@ -3,7 +3,8 @@
  * what other files of the edge tell and ask.
  *
  *   dhcp_server.c     interfaces: found, followed, reloaded
- *   dhcp_interface.c  one of them: its role, its packets, what happened
+ *   dhcp_interface.c  one of them: its role, its packets
+ *   dhcp_events.c     what happened there
  *   dhcp_ports.c      sockets
  */
 #pragma once
@@ -67,3 +68,13 @@ void dhcp_interface_reconfigure(struct dhcp_interface *interface,
                                 const struct config_interface *config);
 /* True while it is to be looked at every few seconds. */
 bool dhcp_interface_is_restless(const struct dhcp_interface *interface);
+
+/* ── dhcp_events.c ───────────────────────────────────────────────────────────────────────────────
+ */
+
+#define DHCP_MAC_TEXT_BYTES 18
+
+void dhcp_interface_note(struct dhcp_interface *interface, const struct dhcp_event *event);
+uint64_t dhcp_interface_now_ms(const struct dhcp_interface *interface);
+const char *dhcp_address_text(uint32_t address, char to[INET_ADDRSTRLEN]);
+const char *dhcp_mac_text(const uint8_t *mac, char to[DHCP_MAC_TEXT_BYTES]);
