@@ -1,7 +1,6 @@
-/* dhcp_interface.c - one boot interface: its role, its packets, what happened there */
+/* dhcp_interface.c - one boot interface: its role, its packets */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +8,6 @@
 #include "dhcp_server.h"
 
 #include <netboot-target/util/array.h>
-#include <netboot-target/util/escape.h>
 #include <netboot-target/util/random.h>
 
 #define BOOTP_REPLY 2
