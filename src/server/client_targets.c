@@ -30,9 +30,12 @@ static void print_mac(const uint8_t *mac, char to[CLIENT_KEY_BYTES])
 
 static bool parse_mac(const char *text, uint8_t mac[6])
 {
-    char end;
-    return sscanf(text, "%2hhx-%2hhx-%2hhx-%2hhx-%2hhx-%2hhx%c", &mac[0], &mac[1], &mac[2], &mac[3],
-                  &mac[4], &mac[5], &end) == 6;
+    for (unsigned i = 0; i < 6; i++, text += 3) {
+        if (strspn(text, "0123456789abcdef") != 2 || text[2] != (i < 5 ? '-' : '\0'))
+            return false;
+        mac[i] = (uint8_t)strtoul(text, NULL, 16);
+    }
+    return true;
 }
 
 static void print_uuid(const uint8_t *uuid, char to[CLIENT_KEY_BYTES])
