@@ -553,6 +553,7 @@ static struct served_target *find_target(struct server *server, const struct con
 {
     struct served_target *target;
     DL_FOREACH (server->targets, target)
+        // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): target_free() takes it off this very list
         if (target->config == config && !target->removing && !target->key[0])
             return target;
     return NULL;
