@@ -49,7 +49,7 @@ static void put_vendor_id(struct buffer *to, const struct scsi_lu_options *optio
 static void put_name_string(struct buffer *to, enum association association, const char *name)
 {
     char text[SCSI_NAME_BYTES] = {0};
-    snprintf(text, NAME_STRING_BYTES, "%s", name);
+    memcpy(text, name, strnlen(name, NAME_STRING_BYTES - 1));
     put_designator(to, CODE_UTF8, association, DESIGNATOR_NAME_STRING, text,
                    round_up(strlen(text) + 1, (size_t)4));
 }
