@@ -146,11 +146,11 @@ def test_busy(report, folder, beside):
                 daemon = stack.enter_context(daemon_with(f'device = "{device}"'))
                 expect_refusal(daemon, "busy")
                 mount.close()
-                wait_for(lambda: login_status(daemon.port, iqn("busy")) == 0, 5, "free disk")
+                wait_for(lambda: login_status(daemon.port, iqn("busy")) == 0, 15, "free disk")
         with report.test("what goes on being refused is called so"):
             with mounted_elsewhere(device, folder / "mount-on"):
                 with daemon_with(f'device = "{device}"') as daemon:
-                    daemon.wait_lun("busy", 0, lambda lun: lun["state"] == "refused", 10)
+                    daemon.wait_lun("busy", 0, lambda lun: lun["state"] == "refused", 20)
         with report.test("while it is served it cannot be mounted"):
             with daemon_with(f'device = "{device}"') as daemon:
                 daemon.wait_ready()
@@ -287,7 +287,7 @@ def test_identity(report, folder):
                     daemon.wait_lun("a", 0, lambda lun: lun["state"] == "open")
                     expect_refusal(daemon, "b", "same identity", "sgdisk -G", "serial")
                     run("sgdisk", "-G", copy)
-                    wait_for(lambda: login_status(daemon.port, iqn("b")) == 0, 5, "cured copy")
+                    wait_for(lambda: login_status(daemon.port, iqn("b")) == 0, 15, "cured copy")
                     assert identity(daemon, "a")[1] != identity(daemon, "b")[1]
         with report.test("a copied disk with serial and naa of its own is served"):
             run("cp", folder / "original.img", folder / "copy.img")
