@@ -120,6 +120,7 @@ static void command_unlink(struct iscsi_command *command)
         connection_unqueue(connection, &command->answer);
     if (command->r2t_queued)
         connection_unqueue(connection, &command->r2t);
+    command->r2t_queued = false;
     stop_arriving(command);
 }
 

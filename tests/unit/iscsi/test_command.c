@@ -303,6 +303,57 @@ static void test_write_residuals(void **state)
     }
 }
 
+/* More is announced than the command takes: refused, and what comes is swallowed. */
+static void test_more_unsolicited_data_than_wanted(void **state)
+{
+    (void)state;
+    struct world_options options = world_defaults();
+    options.target.initial_r2t = false;
+    struct world *world = world_new(&options);
+    struct peer *peer = peer_new(world, "InitialR2T=No\nFirstBurstLength=4096\n");
+    uint8_t cdb[16];
+    make_rw10(cdb, 0x2a, 3, 1);
+    uint32_t itt =
+        send_scsi(peer, WRITE_FLAGS & ~BHS_FINAL, 0, cdb, 4 * BLOCK, pattern(1), 2 * BLOCK);
+    struct pdu pdu = expect_status(peer, itt, SCSI_STATUS_CHECK_CONDITION, 'U', 3 * BLOCK);
+    expect_sense(&pdu, 5, 0x0e03);
+    send_data_out(peer, itt, RESERVED_TAG, 0, 1024, pattern(1), 1024, true);
+    expect_nothing(peer);
+    itt = send_read(peer, 3, 1);
+    expect_data_in(peer, itt, 3, BLOCK);
+    world_free(world);
+}
+
+/* A command without data that the disk has to work on. */
+static void test_synchronize_cache(void **state)
+{
+    (void)state;
+    struct world *world = world_default();
+    struct peer *peer = peer_new(world, "");
+    hang(world, BLOCK_FLUSH);
+    uint32_t itt = send_scsi(peer, BHS_FINAL | 1, 0, (uint8_t[16]){0x35}, 0, NULL, 0);
+    expect_nothing(peer);
+    unhang(world);
+    expect_good(peer, itt);
+    world_free(world);
+}
+
+/* ffffffff is no tag of ours. */
+static void test_transfer_tags_wrap(void **state)
+{
+    (void)state;
+    struct world *world = world_default();
+    struct peer *peer = peer_new(world, "");
+    peer->connection->session->next_ttt = 0xfffffffe;
+    uint32_t first = send_write(peer, 0, 8, NULL, 0);
+    struct pdu r2t = expect_r2t(peer, first, 0, 0, 4096);
+    assert_int_equal(pdu_ttt(&r2t), 0xfffffffe);
+    uint32_t second = send_write(peer, 8, 8, NULL, 0);
+    r2t = expect_r2t(peer, second, 0, 0, 4096);
+    assert_int_equal(pdu_ttt(&r2t), 0);
+    world_free(world);
+}
+
 /* A write that announces to read gets no data-out and asks for none. */
 static void test_write_with_the_flag_of_a_read(void **state)
 {
@@ -638,7 +689,17 @@ static void test_abort_from_elsewhere_wakes_who_waits(void **state)
 /* ── aborts and lost connections ─────────────────────────────────────────────────────────────── */
 
 /* What a command may be doing when it is aborted. */
-enum doing { GATHERING, ARRIVING, WAITING, EXECUTING, FETCHING, ANSWERING, HALF_ANSWERED, DOINGS };
+enum doing {
+    ASKING,
+    GATHERING,
+    ARRIVING,
+    WAITING,
+    EXECUTING,
+    FETCHING,
+    ANSWERING,
+    HALF_ANSWERED,
+    DOINGS
+};
 
 struct scene {
     struct world *world;
@@ -656,6 +717,9 @@ static void set_scene(struct scene *scene, enum doing doing)
         peer_new(scene->world, "MaxRecvDataSegmentLength=65536\nMaxBurstLength=262144\n");
     scene->held.segment_count = 0;
     switch (doing) {
+    case ASKING: /* its R2T has not been pulled yet */
+        scene->itt = send_write(peer, 0, 256, NULL, 0);
+        break;
     case GATHERING:
         scene->itt = send_write(peer, 0, 256, NULL, 0);
         expect_r2t(peer, scene->itt, 0, 0, 131072);
@@ -743,7 +807,7 @@ static void test_abort_in_each_state(void **state)
     (void)state;
     static const uint8_t functions[] = {1, 2, 4, 5, 6};
     for (size_t f = 0; f < ARRAY_SIZE(functions); f++) {
-        for (enum doing doing = GATHERING; doing < DOINGS; doing++) {
+        for (enum doing doing = ASKING; doing < DOINGS; doing++) {
             struct scene scene;
             set_scene(&scene, doing);
             struct peer *peer = scene.peer;
@@ -810,15 +874,15 @@ static void test_connection_drops_in_each_state(void **state)
 {
     (void)state;
     for (unsigned aborting = 0; aborting < 3; aborting++) {
-        for (enum doing doing = GATHERING; doing < DOINGS; doing++) {
+        for (enum doing doing = ASKING; doing < DOINGS; doing++) {
             struct scene scene;
             set_scene(&scene, doing);
             struct world *world = scene.world;
             struct peer *other = peer_new(world, "");
             if (aborting == 2)
                 set_task_aborted_status(other);
-            if (aborting)
-                send_management(other, 5, 0, 0);
+            if (aborting) /* a reset would take TAS back */
+                send_management(other, aborting == 2 ? 4 : 5, 0, 0);
             end_scene(&scene);
             peer_close(scene.peer, "connection reset by peer");
             assert_int_equal(iscsi_node_connection_count(world->node),
@@ -837,7 +901,7 @@ static void test_connection_drops_in_each_state(void **state)
 static void test_task_aborted_status(void **state)
 {
     (void)state;
-    for (enum doing doing = GATHERING; doing < DOINGS; doing++) {
+    for (enum doing doing = ASKING; doing < DOINGS; doing++) {
         struct scene scene;
         set_scene(&scene, doing);
         struct peer *other = peer_new(scene.world, "");
@@ -873,6 +937,9 @@ int main(void)
         cmocka_unit_test(test_immediate_data_that_does_not_fit),
         cmocka_unit_test(test_read_residuals),
         cmocka_unit_test(test_write_residuals),
+        cmocka_unit_test(test_more_unsolicited_data_than_wanted),
+        cmocka_unit_test(test_synchronize_cache),
+        cmocka_unit_test(test_transfer_tags_wrap),
         cmocka_unit_test(test_write_with_the_flag_of_a_read),
         cmocka_unit_test(test_only_the_next_number_is_taken),
         cmocka_unit_test(test_the_next_number_is_taken_past_the_window),

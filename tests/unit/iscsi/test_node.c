@@ -70,6 +70,54 @@ static void test_too_many_logins_from_one_address(void **state)
     world_free(world);
 }
 
+static void test_too_many_connections_from_one_address(void **state)
+{
+    (void)state;
+    struct world_options options = world_defaults();
+    options.limits.connections_per_source = 2;
+    struct world *world = world_new(&options);
+    peer_new(world, "");
+    peer_new(world, "");
+    assert_null(peer_open_from(world, "192.0.2.7")->connection);
+    assert_non_null(strstr(world->reason, "limits.connections-per-source"));
+    assert_non_null(peer_open_from(world, "192.0.2.8")->connection);
+    options.limits.connections_per_source = 3;
+    iscsi_node_set_limits(world->node, &options.limits);
+    peer_new(world, "");
+    world_free(world);
+}
+
+/* Addresses are told as they were reached: [IPv6], and IPv4 also where it comes mapped. */
+static void test_addresses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *address, *text;
+    } cases[] = {
+        {"2001:db8::7",      "[2001:db8::7]:3260"},
+        {"::ffff:192.0.2.7", "192.0.2.7:3260"    },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct world *world = world_default();
+        struct sockaddr_storage address = {.ss_family = AF_INET6};
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&address;
+        in6->sin6_port = htons(ISCSI_PORT);
+        assert_int_equal(inet_pton(AF_INET6, cases[i].address, &in6->sin6_addr), 1);
+        struct peer *peer = peer_open(world);
+        peer_close(peer, "another one");
+        peer->connection =
+            iscsi_connection_new(world->node, &address, &address, peer, world->now_us);
+        assert_string_equal(peer->connection->peer_text, cases[i].text);
+        peer_log_in(peer, "");
+        send_text(peer, BHS_FINAL, RESERVED_TAG, "SendTargets=All\n");
+        char expected[80];
+        snprintf(expected, sizeof expected, "%s,1", cases[i].text);
+        struct pdu pdu = expect_pdu(peer, OP_TEXT_RESPONSE);
+        assert_string_equal(text_value(&pdu, "TargetAddress"), expected);
+        world_free(world);
+    }
+}
+
 /* ── deadlines ───────────────────────────────────────────────────────────────────────────────── */
 
 static void test_login_deadline(void **state)
@@ -276,6 +324,8 @@ int main(void)
         cmocka_unit_test(test_draining_connections_count),
         cmocka_unit_test(test_too_many_logins_in_progress),
         cmocka_unit_test(test_too_many_logins_from_one_address),
+        cmocka_unit_test(test_too_many_connections_from_one_address),
+        cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_login_deadline),
         cmocka_unit_test(test_target_that_is_not_ready),
         cmocka_unit_test(test_names_are_unique),
