@@ -371,8 +371,9 @@ static void feed(struct peer *peer, const uint8_t *data, size_t length, size_t s
     }
 }
 
-static size_t encode(const struct peer *peer, const uint8_t *bhs, uint8_t fill, bool right,
-                     uint8_t *to)
+/* `data` NULL: all of it is `fill`. */
+static size_t encode(const struct peer *peer, const uint8_t *bhs, const void *data, uint8_t fill,
+                     bool right, uint8_t *to)
 {
     const struct framing *in = &peer->connection->in;
     uint32_t data_bytes = bhs_data_length(bhs);
@@ -385,6 +386,8 @@ static size_t encode(const struct peer *peer, const uint8_t *bhs, uint8_t fill, 
     }
     uint32_t padded = round_up(data_bytes, 4u);
     memset(to + at, fill, padded);
+    if (data)
+        memcpy(to + at, data, data_bytes);
     if (in->data_digest && data_bytes) {
         crc32c_store(crc32c_add(crc32c_begin(), to + at, padded), to + at + padded);
         padded += DIGEST_BYTES;
@@ -416,7 +419,7 @@ enum { MAKE_NUMBER = 1, WRONG_DIGEST = 2, IN_BYTES = 4, CUT = 8, ANSWER_R2T = 16
 static void send_pdu(struct peer *peer, const uint8_t *bhs, uint8_t how, uint8_t fill)
 {
     static uint8_t wire[PDU_BYTES];
-    size_t length = encode(peer, bhs, fill, !(how & WRONG_DIGEST), wire);
+    size_t length = encode(peer, bhs, NULL, fill, !(how & WRONG_DIGEST), wire);
     size_t now = how & CUT ? length / 2 : length;
     feed(peer, wire, now, how & IN_BYTES ? 1 : 5000);
     if (!peer->connection || now == length)
@@ -601,6 +604,23 @@ static void act_time(struct peer *peer, struct input *input)
     iscsi_node_tick(world->node, world->now_us);
 }
 
+/* TASK ABORTED status (TAS) on: MODE SELECT(6) of the control mode page. */
+static void set_task_aborted_status(struct peer *peer)
+{
+    static const uint8_t page[16] = {0, 0,    0, 0, 0x0a, 0x0a, 0, 0x10,
+                                     0, 0x40, 0, 0, 0xff, 0xff, 0, 0};
+    uint8_t bhs[BHS_BYTES] = {OP_SCSI_COMMAND, BHS_FINAL | BHS_WRITE | 1};
+    uint8_t wire[128];
+    if (!peer->connection || peer->rest || !peer->connection->session)
+        return;
+    store_be24(bhs + BHS_DATA_LENGTH, sizeof page);
+    store_be32(bhs + BHS_ITT, ++peer->last_itt);
+    store_be32(bhs + 20, sizeof page);
+    store_be32(bhs + BHS_CMD_SN, peer->connection->session->exp_cmd_sn);
+    memcpy(bhs + 32, (uint8_t[]){0x15, 0x10, 0, 0, sizeof page}, 5);
+    feed(peer, wire, encode(peer, bhs, page, 0, true, wire), SIZE_MAX);
+}
+
 static void visit(void *context, const struct iscsi_session_info *info)
 {
     (void)context;
@@ -628,6 +648,9 @@ static void act_seldom(struct peer *peer, struct input *input)
     case 4:
         block_device_rearm(world->memory);
         block_device_rearm(world->disk);
+        break;
+    case 5:
+        set_task_aborted_status(peer);
         break;
     default:
         iscsi_node_for_each_session(world->node, visit, NULL);
