@@ -13,7 +13,6 @@ enum scsi_verdict read_capacity_10_execute(struct command *command)
 
 #define READ_CAPACITY_16_BYTES 32
 #define LBPME                  0x8000
-#define LBPRZ                  0x4000
 
 static unsigned physical_exponent(const struct block_geometry *geometry)
 {
@@ -27,7 +26,8 @@ enum scsi_verdict read_capacity_16_execute(struct command *command)
     struct buffer *to = command_response(command);
     unsigned lowest_aligned = geometry->alignment_offset_bytes / geometry->logical_block_bytes;
     if (geometry->discard_granularity_bytes)
-        lowest_aligned |= LBPME | (geometry->discard_zeroes ? LBPRZ : 0);
+        lowest_aligned |=
+            LBPME; /* LBPRZ 0: WRITE SAME with UNMAP and data that is not zero writes it */
     buffer_put_be64(to, geometry->blocks - 1);
     buffer_put_be32(to, geometry->logical_block_bytes);
     buffer_put_u8(to, 0); /* no protection information */

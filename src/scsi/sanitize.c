@@ -30,6 +30,7 @@ struct sanitize {
     bool unrestricted_exit; /* AUSE */
     bool flushing, failed;
     uint64_t total_bytes, done_bytes; /* of this pass */
+    bool erases;                      /* BLOCK ERASE, by whatever the disk can do */
 };
 
 bool sanitize_running(const struct scsi_lu *lu)
@@ -81,7 +82,7 @@ static void end_operation(struct sanitize *sanitize, bool failed)
 {
     struct scsi_lu *lu = sanitize->lu;
     struct command *watcher = sanitize->watcher;
-    bool erased = sanitize->operation == BLOCK_DISCARD;
+    bool erased = sanitize->erases;
     sanitize->watcher = NULL;
     sanitize->failed = failed;
     lu->deallocated = erased && !failed;
@@ -264,6 +265,7 @@ enum scsi_verdict sanitize_block_erase_execute(struct command *command)
         operation_new(command, geometry->discard_zeroes ? BLOCK_DISCARD : BLOCK_WRITE_ZEROES);
     if (!sanitize)
         return command_status(command, SCSI_STATUS_BUSY);
+    sanitize->erases = true;
     sanitize->passes = geometry->discard_zeroes ? 1 : 2;
     uint64_t limit = min_of(geometry->discard_limit_bytes, (uint64_t)SCSI_STEP_BYTES);
     limit -= limit % geometry->logical_block_bytes;

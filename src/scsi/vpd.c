@@ -146,14 +146,13 @@ static void write_characteristics(const struct command *command, struct buffer *
 }
 
 #define LBPU_LBPWS_LBPWS10 0xe0
-#define LBPRZ              0x04
 #define PROVISIONING_THIN  0x02
 
 static void write_provisioning(const struct command *command, struct buffer *to)
 {
-    const struct block_geometry *geometry = &command->itl->lu->device->geometry;
-    buffer_put_u8(to, 0); /* no threshold */
-    buffer_put_u8(to, LBPU_LBPWS_LBPWS10 | (geometry->discard_zeroes ? LBPRZ : 0));
+    (void)command;
+    buffer_put_u8(to, 0);                  /* no threshold */
+    buffer_put_u8(to, LBPU_LBPWS_LBPWS10); /* LBPRZ 0, as in READ CAPACITY(16) */
     buffer_put_u8(to, PROVISIONING_THIN);
     buffer_put_u8(to, 0);
 }

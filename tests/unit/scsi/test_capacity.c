@@ -22,7 +22,7 @@ static void both_say_the_same(void **state)
     assert_int_equal(load_be32(io.in + 8), BLOCK);
     assert_int_equal(io.in[12], 0);                  /* no protection */
     assert_int_equal(io.in[13], 3);                  /* 8 logical blocks per physical one */
-    assert_int_equal(load_be16(io.in + 14), 0xc003); /* LBPME, LBPRZ, lowest aligned LBA */
+    assert_int_equal(load_be16(io.in + 14), 0x8003); /* LBPME, lowest aligned LBA */
     io_free(&io);
     f->disk.device.geometry.discard_granularity_bytes = 0;
     io_run(f, f->nexus[0], &io, &sixteen);

@@ -69,7 +69,7 @@ static void provisioning_is_there_only_where_the_disk_discards(void **state)
     struct fixture *f = *state;
     struct io io;
     inquire(f, &io, 0xb2, 255);
-    assert_int_equal(io.in[5], 0xe4); /* LBPU, LBPWS, LBPWS10, LBPRZ */
+    assert_int_equal(io.in[5], 0xe0); /* LBPU, LBPWS, LBPWS10 */
     assert_int_equal(io.in[6] & 7, 2);
     io_free(&io);
     inquire(f, &io, 0xb0, 255);
