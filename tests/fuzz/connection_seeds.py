@@ -128,8 +128,8 @@ STORIES = {
     "abort-held": login(0x20) + ready() + COLD + read(0, 255) + PULL + DISPATCH +
                   act("pull_slowly") + manage(1) + act("pull_slowly") + act("release") + PULL,
     "task-aborted": login() + login(0x30, 8, peer=1) + ready() + ready(1) +
-                    act("seldom", 5, peer=1) + act("pull", peer=1) + write(0, 100) + PULL +
-                    write(0, 100) + HUNG_WRITES + write(0, 8, 64) + manage(4, peer=1) +
+                    act("seldom", 5, peer=1) + act("pull", peer=1) + write(0, 20) + PULL +
+                    write(0, 20) + HUNG_WRITES + write(0, 8, 64) + manage(4, peer=1) +
                     act("close") + act("heal") + DISPATCH + act("pull", peer=1),
     "reinstated": login() + ready() + HUNG_WRITES +
                   write(0, 8, 64) + login(0x30, 0, peer=1) + login(0x30, 0, peer=2) +
