@@ -25,7 +25,7 @@ def act(name, *data, peer=0):
                                       for item in data)
 
 
-def login(offer=0x30, isid=0, peer=0):
+def login(offer=0xb0, isid=0, peer=0):
     return act("login", offer, isid, 0, peer=peer)
 
 
@@ -85,37 +85,37 @@ def fault(operation, error=0, first=0):
 HUNG_WRITES = act("fault", operation_byte(0x80, BLOCK_WRITE), 0)
 STORIES = {
     "reads": login() + ready() + b"".join(read(i, 1 << i) for i in range(8)) + PULL,
-    "reads-digests": login(0x36) + ready() + read(0, 200) + read(3, 5, 3) + PULL,
+    "reads-digests": login(0xb6) + ready() + read(0, 200) + read(3, 5, 3) + PULL,
     "reads-small-segments": login(0x00) + ready() + read(0, 100) + PULL,
     "reads-zero-copy": login(0xf0) + ready() + read(0, 255) + PULL,
-    "reads-cold": login(0x20) + ready() + COLD + read(0, 255) + read(9, 8) + PULL + DISPATCH +
+    "reads-cold": login(0xa0) + ready() + COLD + read(0, 255) + read(9, 8) + PULL + DISPATCH +
                   PULL + DISPATCH + PULL,
-    "reads-error": login(0x20) + ready() + COLD + fault(BLOCK_READ, 0, 20) + read(0, 255) +
+    "reads-error": login(0xa0) + ready() + COLD + fault(BLOCK_READ, 0, 20) + read(0, 255) +
                    PULL + DISPATCH + PULL + DISPATCH + PULL + DISPATCH + PULL,
-    "reads-shrink": login(0x20) + ready() + read(0, 255) + act("pull_slowly") + act("resize", 9) +
+    "reads-shrink": login(0xa0) + ready() + read(0, 255) + act("pull_slowly") + act("resize", 9) +
                     act("release") + PULL + DISPATCH + PULL,
-    "writes-immediate": login(0x30) + ready() + write(0, 8, 64) + DISPATCH + PULL,
-    "writes-r2t": login(0x30) + ready() + write(0, 200) + PULL + data_out(False) + data_out() +
+    "writes-immediate": login(0xb0) + ready() + write(0, 8, 64) + DISPATCH + PULL,
+    "writes-r2t": login(0xb0) + ready() + write(0, 200) + PULL + data_out(False) + data_out() +
                   DISPATCH + PULL,
-    "writes-bursts": login(0x20) + ready() + write(0, 100, 8) + (PULL + data_out()) * 8 +
+    "writes-bursts": login(0x20) + ready() + write(0, 4) + (PULL + data_out()) * 4 +
                      DISPATCH + PULL,
-    "writes-unsolicited": login(0x30) + ready() + write(0, 100, 8, unsolicited=True) +
+    "writes-unsolicited": login(0xb0) + ready() + write(0, 100, 8, unsolicited=True) +
                           pdu(DATA_OUT, FINAL, 0, 0, 2, RESERVED,
                               struct.pack(">4xII", 0, 512), 512, 3) + PULL + data_out() +
                           DISPATCH + PULL,
-    "writes-digests": login(0x36) + ready() + write(0, 20, 16) + PULL + data_out() + DISPATCH +
+    "writes-digests": login(0xb6) + ready() + write(0, 20, 16) + PULL + data_out() + DISPATCH +
                       PULL + pdu(NOP, how=WRONG_DIGEST | MAKE_NUMBER, word=RESERVED, length=5),
-    "writes-wrong-order": login(0x30) + ready() + write(0, 20) + PULL +
+    "writes-wrong-order": login(0xb0) + ready() + write(0, 20) + PULL +
                           pdu(DATA_OUT, FINAL, 0, 0, 2, 0, struct.pack(">4xII", 5, 0), 512, 3) +
                           PULL,
-    "writes-credit": login(0x30) + ready() + b"".join(write(i * 8, 100, i) for i in range(8)) +
+    "writes-credit": login(0xb0) + ready() + b"".join(write(i * 8, 100, i) for i in range(8)) +
                      (PULL + data_out() + DISPATCH) * 8 + PULL,
-    "small-pool": login() + login(0x30, 8, peer=1) + ready() +
+    "small-pool": login() + login(0xb0, 8, peer=1) + ready() +
                   ready(1) + write(0, 255) + PULL + COLD + read(0, 64, peer=1) +
                   act("pull", peer=1) + write(0, 64, peer=1) + act("pull", peer=1),
     "pings": login() + ready() + pdu(NOP, word=RESERVED, length=9, fill=1) * 3 +
              pdu(NOP | IMMEDIATE, itt=255, word=RESERVED) + PULL,
-    "ahs": login(0x36) + ready() + pdu(COMMAND, FINAL | READ | 1, AHS | MAKE_NUMBER, word=512,
+    "ahs": login(0xb6) + ready() + pdu(COMMAND, FINAL | READ | 1, AHS | MAKE_NUMBER, word=512,
                                        rest=bytes.fromhex("28000000000000000100")) + PULL,
     "inquiry": login() + pdu(COMMAND, FINAL | READ | 1, word=96,
                              rest=bytes.fromhex("120000006000")) + PULL,
@@ -123,23 +123,23 @@ STORIES = {
                   write(0, 8, 64) + write(8, 8, 64) + write(40, 100) + PULL +
                   b"".join(manage(n) for n in range(1, 13) if n not in (6, 7)) + PULL +
                   act("heal") + DISPATCH + PULL,
-    "cold-reset": login() + login(0x30, 8, peer=1) + manage(7) + PULL +
+    "cold-reset": login() + login(0xb0, 8, peer=1) + manage(7) + PULL +
                   act("pull", peer=1),
-    "abort-held": login(0x20) + ready() + COLD + read(0, 255) + PULL + DISPATCH +
+    "abort-held": login(0xa0) + ready() + COLD + read(0, 255) + PULL + DISPATCH +
                   act("pull_slowly") + manage(1) + act("pull_slowly") + act("release") + PULL,
-    "task-aborted": login() + login(0x30, 8, peer=1) + ready() + ready(1) +
+    "task-aborted": login() + login(0xb0, 8, peer=1) + ready() + ready(1) +
                     act("seldom", 5, peer=1) + act("pull", peer=1) + write(0, 20) + PULL +
                     write(0, 20) + HUNG_WRITES + write(0, 8, 64) + manage(4, peer=1) +
                     act("close") + act("heal") + DISPATCH + act("pull", peer=1),
     "reinstated": login() + ready() + HUNG_WRITES +
-                  write(0, 8, 64) + login(0x30, 0, peer=1) + login(0x30, 0, peer=2) +
+                  write(0, 8, 64) + login(0xb0, 0, peer=1) + login(0xb0, 0, peer=2) +
                   act("heal") + DISPATCH + act("pull", peer=2) + act("pull", peer=1),
-    "too-many-sessions": b"".join(login(0x30, n << 3, peer=n) + act("pull", peer=n)
+    "too-many-sessions": b"".join(login(0xb0, n << 3, peer=n) + act("pull", peer=n)
                                   for n in range(4)),
     "login-slow": act("open", 0) + raw(text_pdu(LOGIN | IMMEDIATE, 0x44, LINES[:20])) + PULL +
                   raw(text_pdu(LOGIN | IMMEDIATE, 0x87, LINES[20:])) + PULL + act("time", 200),
     "login-deadline": act("open", 0) + act("time", 100) + act("time", 100),
-    "login-pipelined": login(0x36) + pdu(NOP | IMMEDIATE, word=RESERVED, length=5,
+    "login-pipelined": login(0xb6) + pdu(NOP | IMMEDIATE, word=RESERVED, length=5,
                                          how=MAKE_NUMBER | CUT) + PULL + act("rest") + PULL,
     "port-scan": act("open", 0) + raw(b"GET / HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n" * 2),
     "discovery": login(1) + PULL + raw(text_pdu(TEXT | IMMEDIATE, FINAL, b"SendTargets=All\0")) +
@@ -154,13 +154,13 @@ STORIES = {
                       pdu(LOGOUT | IMMEDIATE, FINAL | 2) + pdu(LOGOUT | IMMEDIATE, FINAL | 9) +
                       PULL,
     "window": login() + ready() + b"".join(read(n, 1) for n in range(20)) + PULL,
-    "drain": login() + login(0x30, 6 | 8, peer=1) + act("seldom", 0) + PULL +
+    "drain": login() + login(0xb0, 6 | 8, peer=1) + act("seldom", 0) + PULL +
              act("pull", peer=1) + act("seldom", 1),
     "removed": login() + ready() + write(0, 8, 64) + act("seldom", 2) + DISPATCH,
-    "cut": login() + pdu(COMMAND, FINAL | WRITE | 1, MAKE_NUMBER | CUT, word=40960, length=40960,
-                         rest=bytes.fromhex("2a000000000000005000")) + manage(5) + act("rest") +
+    "cut": login() + pdu(COMMAND, FINAL | WRITE | 1, MAKE_NUMBER | CUT, word=4096, length=4096,
+                         rest=bytes.fromhex("2a000000000000000800")) + manage(5) + act("rest") +
            DISPATCH + PULL,
-    "byte-by-byte": login(0x36) + ready() + pdu(NOP, how=IN_BYTES | MAKE_NUMBER, word=RESERVED,
+    "byte-by-byte": login(0xb6) + ready() + pdu(NOP, how=IN_BYTES | MAKE_NUMBER, word=RESERVED,
                                                 length=50) + PULL,
 }
 
