@@ -397,11 +397,11 @@ static void test_dirty_window(void **state)
     open_disk(BLOCK_WRITE_BUFFERED);
     for (unsigned i = 0; i < 20; i++)
         assert_int_equal(run_one(BLOCK_WRITE, i << 20, 1 << 20, megabyte), 0);
-    assert_int_equal(fake_write_back.calls, 2); /* every 8 MiB */
+    assert_in_range(fake_write_back.calls, 1, 2); /* every 8 MiB, beside the writes */
     fake_write_back.error = EIO;
-    int result = 0;
-    for (unsigned i = 20; i < 28 && !result; i++)
-        result = run_one(BLOCK_WRITE, i << 20, 1 << 20, megabyte);
+    int result = 0; /* no write waits for it, so some still succeed */
+    for (unsigned i = 0; i < 1000 && !result; i++)
+        result = run_one(BLOCK_WRITE, (i % 20) << 20, 1 << 20, megabyte);
     assert_int_equal(result, -EIO);
     fake_write_back.error = 0;
     assert_latched_until_rearmed();
