@@ -142,8 +142,10 @@ static inline struct block_device *memory_disk(bool read_only)
         .read_only = read_only,
     });
     assert_non_null(device);
-    for (size_t i = 0; i < DISK_BYTES; i++)
-        block_memory_bytes(device)[i] = (uint8_t)(i / BLOCK * 7 + i);
+    static uint8_t content[DISK_BYTES];
+    for (size_t i = content[1] ? DISK_BYTES : 0; i < DISK_BYTES; i++) /* once */
+        content[i] = (uint8_t)(i / BLOCK * 7 + i);
+    memcpy(block_memory_bytes(device), content, DISK_BYTES);
     return device;
 }
 
@@ -800,6 +802,8 @@ static inline struct peer *peer_new(struct world *world, const char *keys)
 static inline const uint8_t *pattern(uint8_t seed)
 {
     static uint8_t bytes[1u << 20];
+    if (bytes[0] == seed && bytes[1]) /* is there already */
+        return bytes;
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)(seed + i * 31 + i / 509);
     return bytes;
