@@ -120,10 +120,9 @@ enum iscsi_event_kind {
     ISCSI_EVENT_LOGIN_BROKEN,  /* the initiator left in the middle of its login */
     ISCSI_EVENT_SESSION_ENDED, /* reason: logout, connection lost, reinstated, protocol error … */
     ISCSI_EVENT_FIRST_COMMAND, /* the first SCSI medium access of a session */
-    ISCSI_EVENT_PROTOCOL_ERROR, /* the peer's fault; its connection is being closed */
+    ISCSI_EVENT_PROTOCOL_ERROR, /* the peer's fault; costs its connection, or one command */
     ISCSI_EVENT_DISCOVERY,      /* SendTargets answered in a discovery session */
     ISCSI_EVENT_OWNER_CHANGED,  /* a target that is not shared has a new owner, or none */
-    ISCSI_EVENT_TASK_MANAGEMENT,
 };
 
 struct iscsi_event {

@@ -499,7 +499,8 @@ static void set_socket_options(int socket, const struct config_limits *limits)
     const int probes = 3;
     const int interval_s = max_of(idle_s / probes, 1);
     const unsigned stall_ms = (unsigned)limits->send_stall_ms;
-    /* Not paced: on a LAN the timers of a pacing algorithm (bbr) double the CPU of large reads. */
+    /* Not paced: on a LAN the timers of a pacing algorithm (bbr) cost more CPU than large reads do.
+     */
     setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, "cubic", sizeof "cubic" - 1);
     setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &(int){1}, sizeof(int));
@@ -593,10 +594,9 @@ static const char *event_words[] = {
     [ISCSI_EVENT_LOGIN_BROKEN] = "login broken off",
     [ISCSI_EVENT_SESSION_ENDED] = "session ended",
     [ISCSI_EVENT_FIRST_COMMAND] = "first disk access",
-    [ISCSI_EVENT_PROTOCOL_ERROR] = "connection closed",
+    [ISCSI_EVENT_PROTOCOL_ERROR] = "protocol error",
     [ISCSI_EVENT_DISCOVERY] = "discovery",
     [ISCSI_EVENT_OWNER_CHANGED] = "disk has a new owner",
-    [ISCSI_EVENT_TASK_MANAGEMENT] = "task management",
 };
 
 static void note_failed_login(struct server *server, const struct iscsi_event *event)

@@ -70,7 +70,7 @@ struct world {
     struct peer peers[PEERS];
     unsigned peer_count;
     uint64_t now_us;
-    unsigned events[ISCSI_EVENT_TASK_MANAGEMENT + 1];
+    unsigned events[ISCSI_EVENT_OWNER_CHANGED + 1];
     char reason[300]; /* of the last event that has one */
     uint8_t slab[ISCSI_SLAB_BYTES];
 };

@@ -133,7 +133,7 @@ static void test_pong_is_not_answered(void **state)
 static void test_unread_answers_are_bounded(void **state)
 {
     (void)state;
-    static const uint32_t lengths[] = {2048, 8192};
+    static const uint32_t lengths[] = {0, 8192};
     for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
         struct world *world = world_default();
         struct peer *peer = peer_new(world, "");
