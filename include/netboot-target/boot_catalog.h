@@ -1,0 +1,113 @@
+/*
+ * boot_catalog.h - what can be booted from one disk: found by the helper process, offered by the
+ * menu. Pure data, and the two ways it is made: in the helper from the disk's bytes, in the daemon
+ * from what the helper wrote. A catalog is immutable once it is made; files are shared.
+ *
+ *   disk ── netboot-target-discover ── stream ── boot_catalog_reader ── boot_catalog ── menu
+ *
+ * Everything in it comes from a foreign disk. Strings are bounded, valid UTF-8 without control
+ * characters; nothing else is promised, so whoever prints one into a script filters it.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <netboot-target/util/buffer.h>
+#include <netboot-target/util/error.h>
+
+#define BOOT_CATALOG_ENTRIES_LIMIT 128u
+#define BOOT_CATALOG_FILES_LIMIT   256u
+#define BOOT_CATALOG_NOTES_LIMIT   64u
+#define BOOT_ENTRY_INITRDS_LIMIT   8u
+#define BOOT_ENTRY_ID_BYTES        65u   /* [a-z0-9._-]{1,64} and a NUL */
+#define BOOT_ENTRY_TITLE_BYTES     129u  /* 128 and a NUL */
+#define BOOT_COMMAND_LINE_BYTES    2048u /* COMMAND_LINE_SIZE of x86, with its NUL */
+
+enum boot_entry_kind {
+    BOOT_ENTRY_LINUX,  /* kernel and initrds by HTTP, root on iSCSI */
+    BOOT_ENTRY_LOADER, /* a UEFI program on the disk, started with sanboot --filename */
+    BOOT_ENTRY_MBR,    /* boot code in the first sector, for BIOS clients */
+};
+
+/* Who made an initramfs: each finds the disk by other words. */
+enum boot_initramfs {
+    BOOT_INITRAMFS_UNKNOWN,
+    BOOT_INITRAMFS_DRACUT,
+    BOOT_INITRAMFS_TOOLS, /* Debian's and Ubuntu's initramfs-tools */
+    BOOT_INITRAMFS_MKINITCPIO,
+};
+
+/* Which clients can start it. */
+enum boot_machine {
+    BOOT_MACHINE_BIOS = 1 << 0,
+    BOOT_MACHINE_X64 = 1 << 1,
+    BOOT_MACHINE_IA32 = 1 << 2,
+    BOOT_MACHINE_ARM64 = 1 << 3,
+    BOOT_MACHINE_RISCV64 = 1 << 4,
+};
+
+/* A kernel or initrd as the client loads it: whole, size and header checked. */
+struct boot_catalog_file {
+    char *name; /* its last path component, [A-Za-z0-9._-]: for URLs and `initrd=` */
+    uint64_t bytes;
+    const uint8_t *data; /* NULL: listed only, it did not fit in memory */
+    uint8_t sha256[32];
+};
+
+struct boot_entry {
+    enum boot_entry_kind kind;
+    char id[BOOT_ENTRY_ID_BYTES]; /* the same after a rescan and a restart */
+    char title[BOOT_ENTRY_TITLE_BYTES];
+    unsigned machines; /* enum boot_machine bits */
+    /* BOOT_ENTRY_LINUX */
+    unsigned kernel; /* index into files */
+    unsigned initrds[BOOT_ENTRY_INITRDS_LIMIT];
+    unsigned initrd_count;
+    char *options; /* the command line as the disk has it, variables expanded */
+    enum boot_initramfs initramfs;
+    bool has_iscsi; /* its initramfs can find an iSCSI disk */
+    /* BOOT_ENTRY_LOADER */
+    char *loader; /* "\\EFI\\debian\\shimx64.efi" */
+    /* Why it is shown but not offered ("the initramfs holds no iSCSI: run setup/linux.sh").
+     * NULL: it is offered. */
+    char *problem;
+};
+
+struct boot_catalog {
+    struct boot_entry *entries; /* in the order of the menu: newest first */
+    unsigned entry_count;
+    struct boot_catalog_file *files;
+    unsigned file_count;
+    char **notes; /* sentences for the journal: what could not be read, in which partition, why */
+    unsigned note_count;
+    bool stale; /* a filesystem is marked dirty now: this is the last clean result */
+    uint64_t scanned_unix_seconds;
+    unsigned references; /* on the loop's thread only */
+};
+
+struct boot_catalog *boot_catalog_ref(struct boot_catalog *catalog);
+void boot_catalog_unref(struct boot_catalog *catalog); /* NULL is accepted */
+/* NULL: there is no entry of this id. */
+const struct boot_entry *boot_catalog_find(const struct boot_catalog *catalog, const char *id);
+
+/* --- the command line
+ * -----------------------------------------------------------------------------
+ */
+
+struct boot_command_line_rules {
+    const char *append;        /* `cmdline-append`; NULL: nothing */
+    const char *const *remove; /* `cmdline-remove`: words, "name" also takes name=… away */
+    unsigned remove_count;
+    bool keep_quiet;
+    const char *netroot; /* explicit mode: "iscsi:…" instead of the iBFT; NULL: iBFT */
+};
+
+/*
+ * The words with which this entry's initramfs finds the disk, behind the disk's own options without
+ * those that break (resume=, BOOT_IMAGE, initrd= …), sleep and hibernation masked.
+ * `mac`: "52-54-00-ab-cd-ef" of the client, for BOOTIF. 0; -E2BIG: longer than a kernel takes;
+ * -EINVAL: holds what cannot stand in a script; `error` says which.
+ */
+int boot_command_line(struct buffer *out, const struct boot_entry *entry, const char *mac,
+                      const struct boot_command_line_rules *rules, struct error *error);
