@@ -8,7 +8,7 @@
 #pragma once
 #include "internal.h"
 
-#include <netboot-target/boot_catalog.h>
+#include <netboot-target/boot/catalog.h>
 
 int discovery_start(struct server *server);
 void discovery_reload(struct server *server, struct config *config);

@@ -1,5 +1,5 @@
 /*
- * boot_catalog.h - what can be booted from one disk: found by the helper process, offered by the
+ * catalog.h - what can be booted from one disk: found by the helper process, offered by the
  * menu. Pure data, and the two ways it is made: in the helper from the disk's bytes, in the daemon
  * from what the helper wrote. A catalog is immutable once it is made; files are shared.
  *
