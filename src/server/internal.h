@@ -5,7 +5,8 @@
  *   iscsi_server.c  portals: what listens and accepts
  *   iscsi_client.c  connections: sockets ↔ iscsi_connection
  *   login_delay.c   who failed to log in too often waits
- *   targets.c       config → targets, LUNs, devices; opening on workers; what a reload changes
+ *   targets.c       config → targets; what a reload changes
+ *   luns.c          devices of LUNs, opened and closed on workers
  *   client_targets.c  targets of clients with images of their own
  *   identity.c      who a LUN is: configured, stored, derived or generated
  *   state.c         the state directory: records that survive the process
@@ -197,12 +198,27 @@ void target_remove(struct served_target *target);
 void targets_flush_and_close(struct server *server);
 /* Keeps the name of a target's new owner. */
 void targets_note_owner(struct server *server, const char *iqn);
-const char *lun_state_word(const struct served_lun *lun); /* for status: "open", "waiting", … */
-/* The path or tag of its device. */
-const char *lun_specification(const struct served_lun *lun);
 /* NULL: there is none of this name. */
 struct served_target *targets_find(const struct server *server, const char *name);
 struct served_lun *targets_find_lun(struct server *server, const char *name, unsigned number);
+
+/* Puts it together once every LUN is open; asked again, it tries again. */
+void target_assemble(struct served_target *target);
+/* A LUN's device is closed; the last one to close frees a target that is being removed. */
+void target_lun_closed(struct served_target *target);
+
+/* ── luns.c ──────────────────────────────────────────────────────────────────────────────────────
+ */
+
+/* Looks for its device and opens it, on a worker; target_assemble() is called when it is there. */
+void lun_try(struct served_lun *lun);
+/* Nobody waits any more for the try that is under way. */
+void lun_give_up(struct served_lun *lun);
+/* Flushes and closes the device of a LUN without sessions; then target_lun_closed(). */
+void lun_close(struct served_lun *lun);
+const char *lun_state_word(const struct served_lun *lun); /* for status: "open", "waiting", … */
+/* The path or tag of its device. */
+const char *lun_specification(const struct served_lun *lun);
 
 /* ── client_targets.c ────────────────────────────────────────────────────────────────────────────
  */

@@ -1,6 +1,6 @@
 /*
- * targets.c - from the configuration to disks on the wire: opens what is configured on workers,
- * puts a target together when all its LUNs are open, carries out a reload, closes in order.
+ * targets.c - from the configuration to targets on the wire: puts a target together when all its
+ * LUNs are open, carries out a reload, closes in order.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,159 +17,6 @@
 #include <netboot-target/util/buffer.h>
 #include <netboot-target/util/cleanup.h>
 #include <netboot-target/util/log.h>
-
-#define BUSY_PATIENCE_MS 5000 /* our predecessor keeps its claim until it is completely gone */
-
-/* One try to find, claim and identify a LUN's device, on a worker: each of them may wait for a
- * disk. */
-struct open_attempt {
-    struct job job;
-    struct served_lun *lun; /* NULL: the target was removed meanwhile */
-    struct server *server;
-    struct block_io *io;
-    char specification[4096];
-    bool whole_disk;
-    struct block_open_options options;
-    struct block_location location;
-    struct block_device *device;
-    struct block_identity identity;
-    int result;
-    struct error error;
-};
-
-static void target_assemble(struct served_target *target);
-
-/* ── opening ─────────────────────────────────────────────────────────────────────────────────────
- */
-
-static void attempt_run(struct job *job)
-{
-    struct open_attempt *attempt = container_of(job, struct open_attempt, job);
-    attempt->result = block_find(attempt->specification, attempt->whole_disk, &attempt->location,
-                                 &attempt->error);
-    if (attempt->result)
-        return;
-    attempt->result = block_open(attempt->io, &attempt->location, &attempt->options,
-                                 &attempt->device, &attempt->error);
-    if (attempt->result)
-        return;
-    attempt->result = block_identify(&attempt->location, &attempt->identity, &attempt->error);
-}
-
-static void on_device_changed(struct block_device *device, void *context)
-{
-    struct served_lun *lun = context;
-    log_notice("device changed: target=%s lun=%u device=%s blocks=%llu health=%s",
-               lun->target->name, lun->number, device->path,
-               (unsigned long long)device->geometry.blocks, lun_state_word(lun));
-    scsi_lu_device_changed(lun->lu);
-}
-
-/* Each reason is told once; a LUN that goes on waiting says nothing new. */
-static void lun_failed(struct served_lun *lun, int result, const struct error *error)
-{
-    uint64_t waited_ms = (server_now_us(lun->target->server) - lun->first_try_us) / 1000;
-    uint64_t patience_ms = max_of(lun->config->wait_ms, (uint64_t)BUSY_PATIENCE_MS);
-    bool may_come = result == -ENOENT || result == -EBUSY || result == -ENXIO;
-    bool news = strcmp(lun->error.text, error->text) != 0;
-    lun->error = *error;
-    if (!may_come || waited_ms >= patience_ms)
-        lun->state = LUN_REFUSED;
-    if (lun->state == LUN_REFUSED && !lun->reported) {
-        lun->reported = true;
-        log_error("target %s, LUN %u is not served: %s", lun->target->name, lun->number,
-                  error->text);
-    } else if (news && !lun->reported) {
-        log_warning("target %s, LUN %u: %s; waiting for it", lun->target->name, lun->number,
-                    error->text);
-    }
-    server_want_housekeeping(lun->target->server);
-}
-
-static void lun_opened(struct served_lun *lun, struct open_attempt *attempt)
-{
-    struct error error;
-    lun->location = attempt->location;
-    lun->derived = attempt->identity;
-    int result = identity_resolve(lun, &error);
-    if (result) {
-        lun_failed(lun, result, &error);
-        return;
-    }
-    struct server *server = lun->target->server;
-    struct scsi_lu_options options = {
-        .read_only = lun->config->read_only || attempt->device->geometry.read_only,
-        .allow_sanitize = lun->config->sanitize,
-        .write_through = !lun->config->write_cache,
-        .rotation_rate = lun->config->rotation_rate != CONFIG_UNSET
-                             ? (uint16_t)lun->config->rotation_rate
-                             : (attempt->device->geometry.rotational ? 0 : 1),
-    };
-    identity_fill_options(lun, &options);
-    lun->lu = scsi_lu_new(&server->scsi_environment, attempt->device, &options);
-    if (!lun->lu) {
-        error_set(&error, 0, "out of memory");
-        lun_failed(lun, -ENOMEM, &error);
-        return;
-    }
-    lun->device = take_pointer(attempt->device);
-    lun->device->changed = on_device_changed;
-    lun->device->changed_context = lun;
-    size_t length;
-    _cleanup_free_ char *record = state_load(server->state, options.store_name, &length);
-    if (record && scsi_lu_restore_reservations(lun->lu, record, length))
-        log_error("the kept reservations of %s cannot be read and are forgotten",
-                  lun->device->path);
-    lun->state = LUN_OPEN;
-    lun->error.text[0] = '\0';
-    target_assemble(lun->target);
-}
-
-static void attempt_done(struct job *job)
-{
-    struct open_attempt *attempt = container_of(job, struct open_attempt, job);
-    struct served_lun *lun = attempt->lun;
-    attempt->server->opening_count--;
-    if (lun) {
-        lun->attempt = NULL;
-        if (attempt->result)
-            lun_failed(lun, attempt->result, &attempt->error);
-        else
-            lun_opened(lun, attempt);
-    }
-    block_device_close(attempt->device);
-    free(attempt);
-}
-
-static void lun_try(struct served_lun *lun)
-{
-    struct server *server = lun->target->server;
-    struct open_attempt *attempt = calloc(1, sizeof *attempt);
-    if (!attempt)
-        return;
-    const struct config_lun *config = lun->config;
-    static const enum block_write_mode modes[] = {
-        [CONFIG_WRITE_AUTO] = BLOCK_WRITE_AUTO,
-        [CONFIG_WRITE_DIRECT] = BLOCK_WRITE_DIRECT,
-        [CONFIG_WRITE_BUFFERED] = BLOCK_WRITE_BUFFERED,
-    };
-    attempt->job.run = attempt_run;
-    attempt->job.done = attempt_done;
-    attempt->lun = lun;
-    attempt->server = server;
-    attempt->io = server->io;
-    attempt->whole_disk = !lun->image && config->disk_with;
-    snprintf(attempt->specification, sizeof attempt->specification, "%s", lun_specification(lun));
-    attempt->options = (struct block_open_options){.read_only = config->read_only,
-                                                   .force = config->force,
-                                                   .write_mode = modes[config->write],
-                                                   .discard = config->discard};
-    lun->attempt = attempt;
-    if (!lun->first_try_us)
-        lun->first_try_us = server_now_us(server);
-    server->opening_count++;
-    job_queue_submit(server->opening, &attempt->job);
-}
 
 /* ── putting a target together ───────────────────────────────────────────────────────────────────
  */
@@ -299,7 +146,7 @@ static int assemble(struct served_target *target, struct error *error)
     return 0;
 }
 
-static void target_assemble(struct served_target *target)
+void target_assemble(struct served_target *target)
 {
     for (unsigned i = 0; i < target->lun_count; i++)
         if (target->luns[i].state != LUN_OPEN)
@@ -413,12 +260,6 @@ static int target_new(struct server *server, struct config *config,
 /* ── closing ─────────────────────────────────────────────────────────────────────────────────────
  */
 
-struct closing {
-    struct block_request flush;
-    struct served_target *target;
-    struct served_lun *lun;
-};
-
 static void target_free(struct served_target *target)
 {
     struct server *server = target->server;
@@ -433,49 +274,12 @@ static void target_free(struct served_target *target)
     server_disk_is_free(server);
 }
 
-static void free_when_all_closed(struct served_target *target)
+void target_lun_closed(struct served_target *target)
 {
     for (unsigned i = 0; i < target->lun_count; i++)
         if (target->luns[i].device)
             return;
     target_free(target);
-}
-
-static void close_device(struct served_lun *lun)
-{
-    block_device_close(take_pointer(lun->device));
-    free_when_all_closed(lun->target);
-}
-
-static void flushed(struct block_request *request)
-{
-    struct closing *closing = request->context;
-    struct served_lun *lun = closing->lun;
-    if (request->result) {
-        log_error("the last flush failed, acknowledged writes may be lost: device=%s error=%s",
-                  lun->device->path, strerror(-request->result));
-        lun->target->server->exit_code |= lun->target->server->draining;
-    }
-    free(closing);
-    close_device(lun);
-}
-
-static void flush_and_close(struct served_lun *lun)
-{
-    struct closing *closing = lun->device->geometry.read_only || lun->config->read_only
-                                  ? NULL
-                                  : calloc(1, sizeof *closing);
-    scsi_lu_free(take_pointer(lun->lu));
-    lun->state = LUN_CLOSING;
-    lun->device->changed = NULL;
-    if (!closing) {
-        close_device(lun);
-        return;
-    }
-    closing->lun = lun;
-    closing->flush =
-        (struct block_request){.operation = BLOCK_FLUSH, .done = flushed, .context = closing};
-    block_submit(lun->device, &closing->flush);
 }
 
 static void on_drained(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -500,7 +304,7 @@ static void on_drained(struct ev_loop *loop, ev_timer *watcher, int events)
         if (target->luns[i].device)
             open[open_count++] = &target->luns[i];
     for (unsigned i = 0; i < open_count; i++)
-        flush_and_close(open[i]);
+        lun_close(open[i]);
 }
 
 /* No session is left. This may be told from inside the last command's end, which still looks at its
@@ -519,8 +323,7 @@ void target_remove(struct served_target *target)
         return;
     target->removing = true;
     for (unsigned i = 0; i < target->lun_count; i++)
-        if (target->luns[i].attempt)
-            take_pointer(target->luns[i].attempt)->lun = NULL;
+        lun_give_up(&target->luns[i]);
     if (target->iscsi)
         iscsi_node_remove_target(target->server->node, target->iscsi, target_drained, target);
     else
@@ -682,26 +485,6 @@ bool targets_hopeless(const struct server *server)
             if (target->luns[i].state != LUN_REFUSED)
                 return false;
     return true;
-}
-
-const char *lun_specification(const struct served_lun *lun)
-{
-    if (lun->image)
-        return lun->image;
-    return lun->config->device ? lun->config->device : lun->config->disk_with;
-}
-
-const char *lun_state_word(const struct served_lun *lun)
-{
-    static const char *const words[] = {[LUN_WAITING] = "waiting",
-                                        [LUN_OPEN] = "open",
-                                        [LUN_REFUSED] = "refused",
-                                        [LUN_CLOSING] = "closing"};
-    if (lun->state == LUN_OPEN && lun->device->health == BLOCK_WRITES_LATCHED)
-        return "write-fault";
-    if (lun->state == LUN_OPEN && lun->device->health == BLOCK_GONE)
-        return "gone";
-    return words[lun->state];
 }
 
 struct served_target *targets_find(const struct server *server, const char *name)
