@@ -35,6 +35,7 @@ class Plan:
     dhcp: str = "proxy"      # "proxy": beside a DHCP server; "none": ours is the only one
     variant: str = "dracut"
     chainload: str = "missing-features"
+    ipv6_router: bool = False  # one that advertises itself, which firmware waits for
 
 
 class Dnsmasq:
@@ -154,9 +155,11 @@ class BootLab:
             alone = self.plan.dhcp == "none" and self.serving == "netboot-target"
             self.server = self.wire.add_host("server", *([] if alone else [f"{SERVER}/24"]))
             if self.plan.dhcp == "proxy":
-                router = self.wire.add_host("router", f"{ROUTER}/24")
+                router = self.wire.add_host("router", f"{ROUTER}/24", "fd77::1/64")
+                advertising = ["--enable-ra", "--dhcp-range=fd77::,ra-only"]
                 self.router = Dnsmasq(router, self.folder, "router",
-                                      "--dhcp-range=192.168.77.100,192.168.77.200,1h")
+                                      "--dhcp-range=192.168.77.100,192.168.77.200,1h",
+                                      *(advertising if self.plan.ipv6_router else []))
                 stack.callback(self.router.stop)
             self.capture_file = self.folder / "wire.pcap"
             self.capture = self.wire.capture(self.capture_file)
