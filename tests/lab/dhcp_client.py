@@ -119,7 +119,8 @@ class Client:
             header = 14 + (frame[14] & 15) * 4
             if frame[header + 2:header + 4] != struct.pack(">H", 68) or \
                     len(frame) < header + 8 + 240 or frame[header + 8] != 2 or \
-                    frame[header + 12:header + 16] != self.xid:
+                    frame[header + 12:header + 16] != self.xid or \
+                    frame[header + 36:header + 42] != self.mac:
                 continue
             found.append(Reply(frame, header))
             if until and until(found[-1]):
