@@ -17,9 +17,11 @@ static const char usage[] =
     "\n"
     "  netboot-target [-c FILE] [-t] [--log-level LEVEL]\n"
     "  netboot-target --export DEVICE ... [--open] [-t] [--log-level LEVEL]\n"
+    "  netboot-target --doctor [-c FILE | --export DEVICE ...]\n"
     "\n"
     "  -c, --config FILE   what to serve (default " DEFAULT_CONFIG ")\n"
     "  -t, --test          check the configuration and end\n"
+    "      --doctor        look at this machine: what would stop a boot?\n"
     "      --export DEVICE serve this disk without a configuration file; repeatable\n"
     "      --open          let every machine use and boot it, without a secret\n"
     "      --log-level LEVEL  error, warning, notice, info or debug\n"
@@ -30,6 +32,7 @@ struct command_line {
     struct server_options server;
     char **devices; /* what server.export_devices points to */
     bool test;
+    bool doctor;
     bool help;
     bool help_config;
     bool version;
@@ -51,6 +54,9 @@ static int take_option(struct command_line *line, int option)
         return 0;
     case 't':
         line->test = true;
+        return 0;
+    case 'd':
+        line->doctor = true;
         return 0;
     case 'e':
         line->devices[server->export_count++] = optarg;
@@ -77,16 +83,19 @@ static int take_option(struct command_line *line, int option)
 
 static int parse_command_line(int count, char **arguments, struct command_line *line)
 {
+    /* clang-format off */
     static const struct option options[] = {
-        {"config",     required_argument, NULL, 'c'},
-        {"test",        no_argument, NULL, 't'},
-        {"export",            required_argument, NULL, 'e'},
-        {"open",no_argument, NULL, 'o'},
-        {"log-level",         required_argument, NULL, 'l'},
-        {"help",     optional_argument, NULL, 'h'},
-        {"version",        no_argument, NULL, 'v'},
-        {0           },
+        {"config",    required_argument, NULL, 'c'},
+        {"test",      no_argument,       NULL, 't'},
+        {"doctor",    no_argument,       NULL, 'd'},
+        {"export",    required_argument, NULL, 'e'},
+        {"open",      no_argument,       NULL, 'o'},
+        {"log-level", required_argument, NULL, 'l'},
+        {"help",      optional_argument, NULL, 'h'},
+        {"version",   no_argument,       NULL, 'v'},
+        {0},
     };
+    /* clang-format on */
     int option;
     while ((option = getopt_long(count, arguments, "c:th", options, NULL)) != -1) {
         int result = take_option(line, option);
@@ -104,7 +113,8 @@ static int parse_command_line(int count, char **arguments, struct command_line *
     return 0;
 }
 
-static int test_config(const struct server_options *server)
+/* NULL: it has errors. They are printed. */
+static struct config *load_config(const struct server_options *server)
 {
     struct config_errors errors = {0};
     struct config_options options = {.credentials_directory = getenv("CREDENTIALS_DIRECTORY")};
@@ -112,12 +122,28 @@ static int test_config(const struct server_options *server)
         server->export_count
             ? config_export(server->export_devices, server->export_count, server->open, &errors)
             : config_load(server->config_path, &options, &errors);
-    int result = config ? EXIT_SUCCESS : EXIT_FAILURE;
     config_errors_print(&errors, stderr);
-    if (config)
-        printf("%s: ok\n", server->export_count ? "--export" : server->config_path);
-    config_unref(config);
     config_errors_done(&errors);
+    return config;
+}
+
+static int test_config(const struct server_options *server)
+{
+    struct config *config = load_config(server);
+    if (!config)
+        return EXIT_FAILURE;
+    printf("%s: ok\n", server->export_count ? "--export" : server->config_path);
+    config_unref(config);
+    return EXIT_SUCCESS;
+}
+
+static int consult_doctor(const struct server_options *server)
+{
+    struct config *config = load_config(server);
+    if (!config)
+        return EXIT_FAILURE;
+    int result = server_doctor(config, stdout);
+    config_unref(config);
     return result;
 }
 
@@ -131,6 +157,8 @@ static int run(const struct command_line *line)
         puts("netboot-target " NBT_VERSION);
     else if (line->test)
         return test_config(&line->server);
+    else if (line->doctor)
+        return consult_doctor(&line->server);
     else
         return server_run(&line->server);
     return EXIT_SUCCESS;

@@ -3,7 +3,9 @@
  */
 #pragma once
 #include <stdbool.h>
+#include <stdio.h>
 
+#include <netboot-target/config.h>
 #include <netboot-target/util/log.h>
 
 struct server_options {
@@ -18,3 +20,7 @@ struct server_options {
 /* Runs until SIGTERM or SIGINT. Returns the exit status: 0 after an orderly shutdown, 1 when it
  * could not start (the log says why). */
 int server_run(const struct server_options *options);
+
+/* Looks at this machine and says in words what would stop a boot. Returns the exit status: 0 when
+ * nothing would. */
+int server_doctor(const struct config *config, FILE *to);

@@ -34,7 +34,7 @@ def test_words(report):
         assert done.returncode == 0 and re.fullmatch(r"netboot-target \d+\.\d+\.\d+\n", done.stdout)
         done = check("--help")
         assert done.returncode == 0
-        for option in ("--config", "--test", "--export", "--open", "--log-level", "--version"):
+        for option in ("--config", "--test", "--doctor", "--export", "--open", "--log-level", "--version"):
             assert option in done.stdout, option
         assert check("-h").stdout == done.stdout
         done = check("--help=config")
