@@ -37,28 +37,15 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
     shutdown(connection->socket, SHUT_RDWR);
 }
 
-static uint16_t host_print(const struct sockaddr_storage *address, char to[INET6_ADDRSTRLEN])
-{
-    const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
-    bool is_ipv4 = address->ss_family == AF_INET;
-    inet_ntop(address->ss_family, is_ipv4 ? (const void *)&in->sin_addr : &in6->sin6_addr, to,
-              INET6_ADDRSTRLEN);
-    /* The family tells the type; the analyzer loses the bytes at the cast. */
-    // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage)
-    return ntohs(is_ipv4 ? in->sin_port : in6->sin6_port);
-}
-
 static void note_addresses(struct http_connection *connection)
 {
     struct sockaddr_storage local = {.ss_family = AF_INET};
     socklen_t length = sizeof local;
-    uint16_t port = host_print(&connection->peer, connection->peer_host);
-    snprintf(connection->peer_text, sizeof connection->peer_text,
-             connection->peer.ss_family == AF_INET ? "%s:%u" : "[%s]:%u", connection->peer_host,
-             port);
+    address_text(&connection->peer, connection->peer_text);
+    address_host(&connection->peer, connection->peer_host);
     (void)getsockname(connection->socket, (struct sockaddr *)&local, &length);
-    connection->local_port = host_print(&local, connection->local_host);
+    address_host(&local, connection->local_host);
+    connection->local_port = address_port(&local);
 }
 
 struct http_connection *http_connection_new(struct http_server *http, enum http_listener kind,

@@ -3,10 +3,11 @@
  * libmicrohttpd, http_connection.c has what becomes of a connection and its requests.
  */
 #pragma once
-#include <arpa/inet.h>
 #include <microhttpd.h>
 
+#include "address.h"
 #include "http_server.h"
+#include "listen.h"
 
 #include <netboot-target/util/log.h>
 
@@ -18,7 +19,7 @@ struct http_connection {
     enum http_listener kind;
     int socket;
     struct sockaddr_storage peer;
-    char peer_text[INET6_ADDRSTRLEN + 8];
+    char peer_text[ADDRESS_TEXT_BYTES];
     char peer_host[INET6_ADDRSTRLEN], local_host[INET6_ADDRSTRLEN];
     uint16_t local_port;
     ev_timer deadline; /* for the header and body, then for taking the answer */
@@ -37,6 +38,7 @@ struct http_server {
     struct server *server;
     struct config *config; /* its own reference: limits, addresses, host names */
     struct MHD_Daemon *daemon;
+    struct listeners listeners;
     struct http_port *ports;
     struct http_connection *connections;
     unsigned connection_count;
@@ -45,7 +47,6 @@ struct http_server {
     struct http_routes status_routes;
     ev_io readable;
     ev_timer timeout;
-    ev_timer accept_again;
     struct log_limit refusal_limit;
 };
 

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "address.h"
 #include "http_connection.h"
-#include "listen.h"
 #include "status_source.h"
 
 #include <netboot-target/util/array.h>
@@ -18,7 +18,6 @@
 #include <netboot-target/util/log.h>
 
 #define ACCEPTS_PER_TURN 32
-#define ACCEPT_BACKOFF_S 0.5
 
 struct http_port {
     struct http_port *prev, *next;
@@ -76,18 +75,6 @@ static bool log_refusals(struct http_server *http)
     return true;
 }
 
-static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
-{
-    const struct sockaddr_in *a4 = (const struct sockaddr_in *)a;
-    const struct sockaddr_in *b4 = (const struct sockaddr_in *)b;
-    const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)a;
-    const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)b;
-    if (a->ss_family != b->ss_family)
-        return false;
-    return a->ss_family == AF_INET ? !memcmp(&a4->sin_addr, &b4->sin_addr, sizeof a4->sin_addr)
-                                   : !memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof a6->sin6_addr);
-}
-
 static const char *limit_reached(const struct http_server *http,
                                  const struct sockaddr_storage *peer)
 {
@@ -97,13 +84,12 @@ static const char *limit_reached(const struct http_server *http,
     if (http->connection_count >= limits->http_connections)
         return "http-connections";
     DL_FOREACH (http->connections, connection)
-        of_source += same_host(&connection->peer, peer);
+        of_source += address_same_host(&connection->peer, peer);
     return of_source >= limits->http_connections_per_source ? "http-connections-per-source" : NULL;
 }
 
 /* Takes the socket over. */
-static void take_socket(struct http_port *port, int socket, const struct sockaddr_storage *peer,
-                        socklen_t peer_bytes)
+static void take_socket(struct http_port *port, int socket, const struct sockaddr_storage *peer)
 {
     struct http_server *http = port->http;
     struct http_connection *connection = http_connection_new(http, port->kind, socket, peer);
@@ -112,27 +98,9 @@ static void take_socket(struct http_port *port, int socket, const struct sockadd
         return;
     }
     http->arriving = connection;
-    MHD_add_connection(http->daemon, socket, (const struct sockaddr *)peer, peer_bytes);
+    MHD_add_connection(http->daemon, socket, (const struct sockaddr *)peer, address_length(peer));
     if (http->arriving) /* it did not want it, and has closed the socket */
         http_connection_free(take_pointer(http->arriving));
-}
-
-static void pause_accepting(struct http_server *http)
-{
-    struct http_port *port;
-    DL_FOREACH (http->ports, port)
-        listener_pause(http->server->loop, &port->listener);
-    ev_timer_again(http->server->loop, &http->accept_again);
-}
-
-static void on_accept_again(struct ev_loop *loop, ev_timer *watcher, int events)
-{
-    (void)events;
-    struct http_server *http = watcher->data;
-    struct http_port *port;
-    ev_timer_stop(loop, watcher);
-    DL_FOREACH (http->ports, port)
-        listener_resume(loop, &port->listener);
 }
 
 static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
@@ -142,18 +110,13 @@ static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
     struct http_port *port = watcher->data;
     struct http_server *http = port->http;
     for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
-        struct sockaddr_storage peer = {0};
-        socklen_t length = sizeof peer;
-        int socket =
-            accept4(watcher->fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (socket < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-                pause_accepting(http);
+        struct sockaddr_storage peer;
+        int socket = listener_accept(&port->listener, &peer);
+        if (socket < 0)
             break;
-        }
         const char *limit = limit_reached(http, &peer);
         if (!limit) {
-            take_socket(port, socket, &peer, length);
+            take_socket(port, socket, &peer);
             continue;
         }
         close(socket);
@@ -204,7 +167,8 @@ static int open_port(struct http_server *http, enum http_listener kind,
     struct http_port *port = calloc(1, sizeof *port);
     if (!port)
         return error_set(error, -ENOMEM, "out of memory");
-    int result = listener_open(&port->listener, endpoint, on_acceptable, port, error);
+    int result =
+        listener_open(&port->listener, &http->listeners, endpoint, on_acceptable, port, error);
     if (result) {
         free(port);
         return result;
@@ -212,14 +176,13 @@ static int open_port(struct http_server *http, enum http_listener kind,
     port->http = http;
     port->kind = kind;
     DL_APPEND(http->ports, port);
-    listener_resume(http->server->loop, &port->listener);
     return 0;
 }
 
 static void close_port(struct http_server *http, struct http_port *port)
 {
     DL_DELETE(http->ports, port);
-    listener_close(http->server->loop, &port->listener);
+    listener_close(&port->listener);
     free(port);
 }
 
@@ -292,12 +255,11 @@ int http_server_start(struct server *server, struct error *error)
     }
     server->http = http;
     http->config = config_ref(server->config);
+    listeners_init(&http->listeners, server->loop);
     ev_io_init(&http->readable, on_readable,
                MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, EV_READ);
     ev_init(&http->timeout, on_timeout);
-    ev_init(&http->accept_again, on_accept_again);
-    http->accept_again.repeat = ACCEPT_BACKOFF_S;
-    http->readable.data = http->timeout.data = http->accept_again.data = http;
+    http->readable.data = http->timeout.data = http;
     ev_io_start(server->loop, &http->readable);
     http->status_routes = (struct http_routes){status_routes, status_route_count, server, NULL};
     LL_APPEND(http->routes, &http->status_routes);
@@ -348,7 +310,7 @@ void http_server_free(struct server *server)
         close_port(http, port);
     ev_io_stop(server->loop, &http->readable);
     ev_timer_stop(server->loop, &http->timeout);
-    ev_timer_stop(server->loop, &http->accept_again);
+    listeners_done(&http->listeners);
     MHD_stop_daemon(http->daemon);
     config_unref(http->config);
     free(http);

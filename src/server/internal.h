@@ -3,11 +3,14 @@
  *
  *   server.c        start, signals, reload, shutdown order, watchdog
  *   iscsi_server.c  portals: what listens and accepts
- *   iscsi_client.c  connections: sockets ↔ iscsi_connection
+ *   iscsi_client.c  connections: sockets ↔ iscsi_connection; iscsi_output.c what leaves them
+ *   iscsi_events.c  what the node tells, for the log and the journal
  *   login_delay.c   who failed to log in too often waits
  *   targets.c       config → targets; what a reload changes
  *   luns.c          devices of LUNs, opened and closed on workers
  *   client_targets.c  targets of clients with images of their own
+ *   owners.c        who owns a target, kept over restarts and taken away by a person
+ *   invitations.c   who may log in because it fetched a boot script lately
  *   identity.c      who a LUN is: configured, stored, derived or generated
  *   state.c         the state directory: records that survive the process
  *   http_server.c   libmicrohttpd in the loop
@@ -93,6 +96,7 @@ struct served_target {
     struct scsi_target *scsi; /* once every LUN is open */
     struct iscsi_target *iscsi;
     struct error problem; /* why there is none although every LUN is open */
+    struct guest *guests; /* invitations.c */
     unsigned lun_count;
     struct served_lun *luns;
     bool removing;
@@ -110,6 +114,7 @@ struct boot_http;
 struct boot_source;
 struct boot_files;
 struct boot_journal;
+struct invitations;
 struct state;
 
 struct server {
@@ -134,6 +139,7 @@ struct server {
     struct boot_source *boot_source;
     struct boot_http *boot_http;
     struct boot_journal *boot_journal;
+    struct invitations *invitations; /* NULL: nobody has fetched a script yet */
     struct dhcp_server *dhcp; /* NULL: no machine is booted from here */
     struct tftp_server *tftp;
     bool draining;
@@ -196,8 +202,9 @@ struct served_target *targets_add(struct server *server, struct config *config,
 void target_remove(struct served_target *target);
 /* Ends every target; server_targets_changed() is called as each is gone. */
 void targets_flush_and_close(struct server *server);
-/* Keeps the name of a target's new owner. */
-void targets_note_owner(struct server *server, const char *iqn);
+/* NULL: none of those that are served is this one. */
+struct served_target *targets_find_iscsi(const struct server *server,
+                                         const struct iscsi_target *iscsi);
 /* NULL: there is none of this name. */
 struct served_target *targets_find(const struct server *server, const char *name);
 struct served_lun *targets_find_lun(struct server *server, const char *name, unsigned number);
@@ -237,6 +244,30 @@ void client_targets_reload(struct server *server, const struct config *config);
 void client_targets_tick(struct server *server);
 /* Keeps the list of those that are served. */
 void client_targets_note(struct server *server);
+
+/* ── owners.c ────────────────────────────────────────────────────────────────────────────────────
+ */
+
+/* What the store knows of a target that begins to be served. */
+void owner_restore(struct served_target *target);
+/* struct iscsi_callbacks.keep_owner; context: the server. */
+void owner_keep(void *context, struct iscsi_target *iscsi);
+/* When its owner became that, in seconds since 1970. */
+uint64_t owner_since_unix_seconds(const struct iscsi_owner *owner);
+
+/* ── invitations.c ───────────────────────────────────────────────────────────────────────────────
+ */
+
+void invitations_restore(struct served_target *target);
+/* The initiator called `initiator` was told at `host` ("192.0.2.7") how to reach its disk. */
+void invitations_note_script(struct server *server, const char *host, const char *initiator);
+/* Remembers who has logged in; forgets who has logged out. */
+void invitations_note_event(struct server *server, const struct iscsi_event *event);
+/* struct iscsi_callbacks.is_invited; context: the server. */
+bool invitations_admit(void *context, const struct iscsi_target *iscsi, const char *initiator,
+                       const struct sockaddr_storage *peer);
+void guests_free(struct served_target *target);
+void invitations_free(struct server *server);
 
 /* ── identity.c ──────────────────────────────────────────────────────────────────────────────────
  */

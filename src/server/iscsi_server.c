@@ -1,54 +1,19 @@
 /* iscsi_server.c - portals: listening sockets and what is accepted there. */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <utlist.h>
 
+#include "address.h"
 #include "iscsi_server.h"
 
 #include <netboot-target/util/log.h>
 
 #define ACCEPTS_PER_TURN 64
-#define ACCEPT_BACKOFF_S 0.5
 
 /* ── accepting ───────────────────────────────────────────────────────────────────────────────────
  */
-
-static void pause_accepting(struct iscsi_server *iscsi)
-{
-    struct portal *portal;
-    DL_FOREACH (iscsi->portals, portal)
-        listener_pause(iscsi->server->loop, &portal->listener);
-    ev_timer_again(iscsi->server->loop, &iscsi->accept_again);
-}
-
-static void on_accept_again(struct ev_loop *loop, ev_timer *watcher, int events)
-{
-    (void)events;
-    struct iscsi_server *iscsi = watcher->data;
-    ev_timer_stop(loop, watcher);
-    struct portal *portal;
-    DL_FOREACH (iscsi->portals, portal)
-        listener_resume(loop, &portal->listener);
-}
-
-/* Out of descriptors: the spare one takes the connection just to refuse it, then accepting rests.
- */
-static void refuse_for_want_of_descriptors(struct iscsi_server *iscsi, int listening)
-{
-    log_warning("out of file descriptors, connections are refused for a moment: raise LimitNOFILE");
-    close(iscsi->spare);
-    int refused = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
-    if (refused >= 0)
-        close(refused);
-    iscsi->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    pause_accepting(iscsi);
-}
 
 static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
 {
@@ -56,15 +21,10 @@ static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
     (void)events;
     struct portal *portal = watcher->data;
     for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
-        struct sockaddr_storage peer = {0};
-        socklen_t length = sizeof peer;
-        int socket =
-            accept4(watcher->fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (socket < 0) {
-            if (errno == EMFILE || errno == ENFILE)
-                refuse_for_want_of_descriptors(portal->server, watcher->fd);
+        struct sockaddr_storage peer;
+        int socket = listener_accept(&portal->listener, &peer);
+        if (socket < 0)
             return;
-        }
         client_new(portal->server, socket, &peer);
     }
 }
@@ -89,12 +49,12 @@ static int open_portal(struct iscsi_server *iscsi, const struct config_endpoint 
     if (!portal)
         return error_set(error, -ENOMEM, "out of memory");
     portal->server = iscsi;
-    int result = listener_open(&portal->listener, endpoint, on_acceptable, portal, error);
+    int result =
+        listener_open(&portal->listener, &iscsi->listeners, endpoint, on_acceptable, portal, error);
     if (result) {
         free(portal);
         return result;
     }
-    listener_resume(iscsi->server->loop, &portal->listener);
     DL_APPEND(iscsi->portals, portal);
     return 0;
 }
@@ -102,7 +62,7 @@ static int open_portal(struct iscsi_server *iscsi, const struct config_endpoint 
 static void close_portal(struct iscsi_server *iscsi, struct portal *portal)
 {
     DL_DELETE(iscsi->portals, portal);
-    listener_close(iscsi->server->loop, &portal->listener);
+    listener_close(&portal->listener);
     free(portal);
 }
 
@@ -157,7 +117,7 @@ unsigned iscsi_server_portals(const struct server *server, char (*to)[64], unsig
     const struct portal *portal;
     DL_FOREACH (server->iscsi->portals, portal)
         if (count < limit)
-            listener_text(&portal->listener, to[count++], sizeof to[0]);
+            address_text(&portal->listener.endpoint.address, to[count++]);
     return count;
 }
 
@@ -172,12 +132,11 @@ uint16_t iscsi_server_portal_at(const struct server *server, const char *local,
             return port;
     /* Only at other addresses: the first one, if it is an address at all. */
     DL_FOREACH (server->iscsi->portals, portal) {
-        const struct sockaddr_storage *address = &portal->listener.endpoint.address;
-        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-        if (address->ss_family != AF_INET || in->sin_addr.s_addr == INADDR_ANY)
+        const struct config_endpoint *endpoint = &portal->listener.endpoint;
+        if (endpoint->address.ss_family != AF_INET || endpoint_is_any(endpoint))
             continue;
-        inet_ntop(AF_INET, &in->sin_addr, to, INET6_ADDRSTRLEN);
-        return ntohs(in->sin_port);
+        address_host(&endpoint->address, to);
+        return address_port(&endpoint->address);
     }
     return 0;
 }
@@ -192,12 +151,9 @@ int iscsi_server_start(struct server *server, struct error *error)
         return error_set(error, -ENOMEM, "out of memory");
     server->iscsi = iscsi;
     iscsi->server = server;
-    iscsi->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    listeners_init(&iscsi->listeners, server->loop);
     if (clients_start(iscsi))
         return error_set(error, -ENOMEM, "out of memory");
-    ev_init(&iscsi->accept_again, on_accept_again);
-    iscsi->accept_again.repeat = ACCEPT_BACKOFF_S;
-    iscsi->accept_again.data = iscsi;
     return open_portals(iscsi, server->config, error);
 }
 
@@ -215,10 +171,8 @@ void iscsi_server_free(struct server *server)
     if (!iscsi)
         return;
     iscsi_server_stop_accepting(server);
-    ev_timer_stop(server->loop, &iscsi->accept_again);
+    listeners_done(&iscsi->listeners);
     clients_stop(iscsi);
-    if (iscsi->spare >= 0)
-        close(iscsi->spare);
     free(iscsi);
     server->iscsi = NULL;
 }

@@ -1,8 +1,10 @@
-/* iscsi_server.h - what iscsi_server.c (portals) and iscsi_client.c (connections) share. */
+/* iscsi_server.h - what iscsi_server.c (portals), iscsi_client.c (connections) and iscsi_events.c
+ * share. */
 #pragma once
 #include "internal.h"
 #include "listen.h"
 #include "login_delay.h"
+#include "peer_lines.h"
 
 #include <netboot-target/util/log.h>
 
@@ -16,16 +18,16 @@ struct portal {
 
 struct iscsi_server {
     struct server *server;
+    struct listeners listeners;
     struct portal *portals;
     struct client *clients, *dirty;
+    unsigned dirty_count;
     uint8_t *scratch, *slab;
     ev_prepare pump;
-    ev_idle again;      /* runs when connections are dirty right before the loop would sleep */
-    ev_timer deadlines; /* runs only while a login or a blocked socket has one */
-    ev_timer accept_again;
-    struct log_limit event_limit;
+    ev_idle again;           /* runs when connections are dirty right before the loop would sleep */
+    ev_timer deadlines;      /* runs only while a login or a blocked socket has one */
+    struct peer_lines lines; /* how many each peer has caused */
     struct login_delay login_delay;
-    int spare; /* given up for a moment to refuse a connection when descriptors run out */
 };
 
 /* Takes over an accepted socket. */
@@ -33,3 +35,7 @@ void client_new(struct iscsi_server *iscsi, int descriptor, const struct sockadd
 /* Starts and stops the watchers that pump connections. */
 int clients_start(struct iscsi_server *iscsi);
 void clients_stop(struct iscsi_server *iscsi);
+/* A deadline has been set: on_deadlines() runs every second until there is none. */
+void clients_want_deadlines(struct iscsi_server *iscsi);
+/* Tells of lines that were left out since the last time. True: there will be more to tell. */
+bool iscsi_events_tell_left_out(struct iscsi_server *iscsi);

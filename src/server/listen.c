@@ -1,31 +1,23 @@
 /* listen.c - see listen.h */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
+#include <utlist.h>
 
+#include "address.h"
 #include "listen.h"
 
 #include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/log.h>
 
-#define BACKLOG 256
+#define BACKLOG          256
+#define ACCEPT_BACKOFF_S 0.5
 
-static void endpoint_text(const struct config_endpoint *endpoint, char *to, size_t size)
-{
-    char host[INET6_ADDRSTRLEN] = "?";
-    if (endpoint->address.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&endpoint->address;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-        snprintf(to, size, "%s:%u", host, ntohs(in->sin_port));
-    } else {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&endpoint->address;
-        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
-        snprintf(to, size, "[%s]:%u", host, ntohs(in6->sin6_port));
-    }
-}
+/* ── opening ─────────────────────────────────────────────────────────────────────────────────────
+ */
 
 static const char *cure(int code, int type)
 {
@@ -47,8 +39,6 @@ static const char *cure(int code, int type)
 static int set_up(int socket, const struct config_endpoint *endpoint)
 {
     struct sockaddr_storage address = endpoint->address;
-    socklen_t length =
-        address.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     if (address.ss_family == AF_INET6) {
         struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&address;
         setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &(int){1}, sizeof(int));
@@ -59,7 +49,7 @@ static int set_up(int socket, const struct config_endpoint *endpoint)
         setsockopt(socket, SOL_SOCKET, SO_BINDTODEVICE, endpoint->interface,
                    (socklen_t)strlen(endpoint->interface) + 1))
         return -errno;
-    return bind(socket, (const struct sockaddr *)&address, length) ? -errno : 0;
+    return bind(socket, (const struct sockaddr *)&address, address_length(&address)) ? -errno : 0;
 }
 
 /* A datagram must tell to which of our addresses it was sent: the answer comes from there. */
@@ -86,51 +76,120 @@ static int open_socket(const struct config_endpoint *endpoint, int type)
     return take_descriptor(descriptor);
 }
 
-typedef void (*watch_callback)(struct ev_loop *loop, ev_io *watcher, int events);
-
-static int open_listener(struct listener *listener, const struct config_endpoint *endpoint,
-                         int type, watch_callback ready, void *data, struct error *error)
+static int open_listener(struct listener *listener, int type, listener_callback ready, void *data,
+                         struct error *error)
 {
-    char text[64];
-    endpoint_text(endpoint, text, sizeof text);
+    const struct config_endpoint *endpoint = &listener->endpoint;
+    char text[ADDRESS_TEXT_BYTES];
+    address_text(&endpoint->address, text);
     int descriptor = open_socket(endpoint, type);
     if (descriptor < 0)
         return error_set(error, descriptor, "cannot listen on %s%s: %s; %s",
                          type == SOCK_DGRAM ? "UDP " : "", text, strerror(-descriptor),
                          cure(-descriptor, type));
-    listener->endpoint = *endpoint;
     ev_io_init(&listener->watcher, ready, descriptor, EV_READ);
     listener->watcher.data = data;
+    DL_APPEND(listener->group->list, listener);
+    ev_io_start(listener->group->loop, &listener->watcher);
     return 0;
 }
 
-int listener_open(struct listener *listener, const struct config_endpoint *endpoint,
-                  watch_callback acceptable, void *data, struct error *error)
+int listener_open(struct listener *listener, struct listeners *group,
+                  const struct config_endpoint *endpoint, listener_callback acceptable, void *data,
+                  struct error *error)
 {
-    return open_listener(listener, endpoint, SOCK_STREAM, acceptable, data, error);
+    listener->group = group;
+    listener->endpoint = *endpoint;
+    return open_listener(listener, SOCK_STREAM, acceptable, data, error);
 }
 
-int listener_open_datagram(struct listener *listener, const struct config_endpoint *endpoint,
-                           watch_callback readable, void *data, struct error *error)
+int listener_open_datagram(struct listener *listener, struct listeners *group,
+                           const struct config_endpoint *endpoint, listener_callback readable,
+                           void *data, struct error *error)
 {
-    return open_listener(listener, endpoint, SOCK_DGRAM, readable, data, error);
+    listener->group = group;
+    listener->endpoint = *endpoint;
+    return open_listener(listener, SOCK_DGRAM, readable, data, error);
 }
 
-void listener_resume(struct ev_loop *loop, struct listener *listener)
+void listener_close(struct listener *listener)
 {
-    ev_io_start(loop, &listener->watcher);
-}
-
-void listener_pause(struct ev_loop *loop, struct listener *listener)
-{
-    ev_io_stop(loop, &listener->watcher);
-}
-
-void listener_close(struct ev_loop *loop, struct listener *listener)
-{
-    ev_io_stop(loop, &listener->watcher);
+    DL_DELETE(listener->group->list, listener);
+    ev_io_stop(listener->group->loop, &listener->watcher);
     close(listener->watcher.fd);
 }
+
+/* ── accepting ───────────────────────────────────────────────────────────────────────────────────
+ */
+
+static void on_again(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)events;
+    struct listeners *group = watcher->data;
+    struct listener *listener;
+    ev_timer_stop(loop, watcher);
+    DL_FOREACH (group->list, listener)
+        ev_io_start(loop, &listener->watcher);
+}
+
+void listeners_init(struct listeners *group, struct ev_loop *loop)
+{
+    group->loop = loop;
+    group->list = NULL;
+    group->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    ev_init(&group->again, on_again);
+    group->again.repeat = ACCEPT_BACKOFF_S;
+    group->again.data = group;
+}
+
+void listeners_done(struct listeners *group)
+{
+    ev_timer_stop(group->loop, &group->again);
+    if (group->spare >= 0)
+        close(group->spare);
+}
+
+static void rest(struct listeners *group)
+{
+    struct listener *listener;
+    DL_FOREACH (group->list, listener)
+        ev_io_stop(group->loop, &listener->watcher);
+    ev_timer_again(group->loop, &group->again);
+}
+
+/* The spare descriptor takes the connection just to refuse it. */
+static void refuse_one(struct listeners *group, int listening)
+{
+    log_warning("out of file descriptors, connections are refused for a moment: raise LimitNOFILE");
+    if (group->spare >= 0)
+        close(group->spare);
+    int refused = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+    if (refused >= 0)
+        close(refused);
+    group->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+int listener_accept(struct listener *listener, struct sockaddr_storage *ret_peer)
+{
+    struct sockaddr_storage peer = {0};
+    socklen_t length = sizeof peer;
+    int listening = listener->watcher.fd;
+    int accepted =
+        accept4(listening, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (accepted >= 0) {
+        *ret_peer = peer;
+        return accepted;
+    }
+    int result = -errno;
+    if (result == -EMFILE || result == -ENFILE)
+        refuse_one(listener->group, listening);
+    if (result == -EMFILE || result == -ENFILE || result == -ENOBUFS || result == -ENOMEM)
+        rest(listener->group);
+    return result;
+}
+
+/* ── where they are ──────────────────────────────────────────────────────────────────────────────
+ */
 
 bool listener_is_at(const struct listener *listener, const struct config_endpoint *endpoint)
 {
@@ -139,38 +198,18 @@ bool listener_is_at(const struct listener *listener, const struct config_endpoin
            !memcmp(&mine->address, &endpoint->address, sizeof mine->address);
 }
 
-void listener_text(const struct listener *listener, char *to, size_t size)
-{
-    endpoint_text(&listener->endpoint, to, size);
-}
-
-/* The address without its port, in network byte order. */
-static const void *host_of(const struct config_endpoint *endpoint, size_t *ret_bytes)
-{
-    const struct sockaddr_in *in = (const struct sockaddr_in *)&endpoint->address;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&endpoint->address;
-    bool is_ipv4 = endpoint->address.ss_family == AF_INET;
-    *ret_bytes = is_ipv4 ? sizeof in->sin_addr : sizeof in6->sin6_addr;
-    return is_ipv4 ? (const void *)&in->sin_addr : &in6->sin6_addr;
-}
-
 bool endpoint_is_any(const struct config_endpoint *endpoint)
 {
-    static const struct in6_addr any;
-    size_t bytes;
-    const void *host = host_of(endpoint, &bytes);
-    return memcmp(host, &any, bytes) == 0;
+    char host[INET6_ADDRSTRLEN];
+    address_host(&endpoint->address, host);
+    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 }
 
 uint16_t endpoint_port_at(const struct config_endpoint *endpoint, const char *local)
 {
-    size_t bytes;
-    uint8_t address[sizeof(struct in6_addr)];
-    const void *host = host_of(endpoint, &bytes);
-    if (inet_pton(endpoint->address.ss_family, local, address) != 1 ||
-        (!endpoint_is_any(endpoint) && memcmp(host, address, bytes) != 0))
+    struct sockaddr_storage address;
+    if (!address_parse(endpoint->address.ss_family, local, &address) ||
+        (!endpoint_is_any(endpoint) && !address_same_host(&endpoint->address, &address)))
         return 0;
-    return ntohs(endpoint->address.ss_family == AF_INET
-                     ? ((const struct sockaddr_in *)&endpoint->address)->sin_port
-                     : ((const struct sockaddr_in6 *)&endpoint->address)->sin6_port);
+    return address_port(&endpoint->address);
 }

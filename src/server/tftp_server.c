@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "address.h"
 #include "boot_files.h"
 #include "boot_journal.h"
 #include "boot_source.h"
@@ -49,6 +50,7 @@ struct tftp_client {
 struct tftp_server {
     struct server *server;
     struct config *config; /* its own reference */
+    struct listeners listeners;
     struct tftp_port *ports;
     struct tftp_client *clients;
     unsigned client_count;
@@ -61,42 +63,9 @@ static uint64_t now_ms(const struct tftp_server *tftp)
     return server_now_us(tftp->server) / 1000;
 }
 
-/* ── addresses ───────────────────────────────────────────────────────────────────────────────────
- */
-
-static socklen_t length_of(const struct sockaddr_storage *address)
-{
-    return address->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-}
-
-static void host_text(const struct sockaddr_storage *address, char to[INET6_ADDRSTRLEN])
-{
-    const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
-    inet_ntop(address->ss_family,
-              address->ss_family == AF_INET ? (const void *)&in->sin_addr : &in6->sin6_addr, to,
-              INET6_ADDRSTRLEN);
-}
-
-static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
-{
-    char one[INET6_ADDRSTRLEN], two[INET6_ADDRSTRLEN];
-    host_text(a, one);
-    host_text(b, two);
-    return strcmp(one, two) == 0;
-}
-
-static uint16_t port_of(const struct sockaddr_storage *address)
-{
-    /* The family tells the type; the analyzer loses the bytes at the cast. */
-    // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage)
-    return ntohs(address->ss_family == AF_INET ? ((const struct sockaddr_in *)address)->sin_port
-                                               : ((const struct sockaddr_in6 *)address)->sin6_port);
-}
-
 static bool same_sender(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
 {
-    return port_of(a) == port_of(b) && same_host(a, b);
+    return address_port(a) == address_port(b) && address_same_host(a, b);
 }
 
 /* ── transfers ───────────────────────────────────────────────────────────────────────────────────
@@ -120,7 +89,7 @@ static void send_error(int socket, const struct sockaddr_storage *to, enum tftp_
     buffer_init_fixed(&out, packet, sizeof packet);
     tftp_error_write(&out, code, text);
     (void)sendto(socket, out.data, out.length, MSG_NOSIGNAL, (const struct sockaddr *)to,
-                 length_of(to));
+                 address_length(to));
 }
 
 /* What the socket does not take is lost, and sent again like anything lost on the way. */
@@ -131,7 +100,7 @@ static void send_packets(struct tftp_client *client)
     buffer_init_fixed(&out, tftp->packet, sizeof tftp->packet);
     while (tftp_transfer_next_packet(client->transfer, &out)) {
         (void)sendto(client->readable.fd, out.data, out.length, MSG_NOSIGNAL,
-                     (const struct sockaddr *)&client->peer, length_of(&client->peer));
+                     (const struct sockaddr *)&client->peer, address_length(&client->peer));
         buffer_clear(&out);
     }
 }
@@ -261,7 +230,7 @@ static const char *limit_reached(const struct tftp_server *tftp,
     unsigned of_source = 0;
     const struct tftp_client *client;
     DL_FOREACH (tftp->clients, client)
-        of_source += same_host(&client->peer, from);
+        of_source += address_same_host(&client->peer, from);
     if (tftp->client_count >= limits->tftp_transfers)
         return "tftp-transfers";
     return of_source >= limits->tftp_transfers_per_source ? "tftp-transfers-per-source" : NULL;
@@ -297,7 +266,7 @@ static int open_socket(const struct arrival *arrival)
         setsockopt(descriptor, SOL_SOCKET, SO_BINDTODEVICE, endpoint->interface,
                    (socklen_t)strlen(endpoint->interface) + 1))
         return -errno;
-    if (bind(descriptor, (const struct sockaddr *)&arrival->to, length_of(&arrival->to)))
+    if (bind(descriptor, (const struct sockaddr *)&arrival->to, address_length(&arrival->to)))
         return -errno;
     return take_descriptor(descriptor);
 }
@@ -374,8 +343,7 @@ static void take_request(struct tftp_server *tftp, const struct arrival *arrival
         return;
     }
     refuse(arrival, TFTP_ERROR_NOT_FOUND, "file not found");
-    if (may_log(tftp))
-        log_info("tftp: no such file: file=%s client=%s", escaped(request.name), arrival->peer);
+    boot_journal_file_missing(tftp->server, arrival->peer, request.name);
 }
 
 /* Which address of ours it was sent to. */
@@ -424,8 +392,8 @@ static void on_request(struct ev_loop *loop, ev_io *watcher, int events)
             return;
         if (length < 0 || !find_local(&message, &arrival.to))
             continue;
-        host_text(&arrival.from, arrival.peer);
-        host_text(&arrival.to, arrival.local);
+        address_host(&arrival.from, arrival.peer);
+        address_host(&arrival.to, arrival.local);
         take_request(arrival.port->tftp, &arrival, packet, (size_t)length);
     }
 }
@@ -449,21 +417,21 @@ static int open_port(struct tftp_server *tftp, const struct config_endpoint *end
     struct tftp_port *port = calloc(1, sizeof *port);
     if (!port)
         return error_set(error, -ENOMEM, "out of memory");
-    int result = listener_open_datagram(&port->listener, endpoint, on_request, port, error);
+    int result = listener_open_datagram(&port->listener, &tftp->listeners, endpoint, on_request,
+                                        port, error);
     if (result) {
         free(port);
         return result;
     }
     port->tftp = tftp;
     DL_APPEND(tftp->ports, port);
-    listener_resume(tftp->server->loop, &port->listener);
     return 0;
 }
 
 static void close_port(struct tftp_server *tftp, struct tftp_port *port)
 {
     DL_DELETE(tftp->ports, port);
-    listener_close(tftp->server->loop, &port->listener);
+    listener_close(&port->listener);
     free(port);
 }
 
@@ -506,6 +474,7 @@ int tftp_server_start(struct server *server, struct error *error)
         return error_set(error, -ENOMEM, "out of memory");
     tftp->server = server;
     tftp->config = config_ref(server->config);
+    listeners_init(&tftp->listeners, server->loop);
     server->tftp = tftp;
     listen_as_configured(tftp);
     return 0;
@@ -532,6 +501,7 @@ void tftp_server_free(struct server *server)
     struct tftp_port *port, *next;
     DL_FOREACH_SAFE (tftp->ports, port, next)
         close_port(tftp, port);
+    listeners_done(&tftp->listeners);
     config_unref(tftp->config);
     free(tftp);
 }
