@@ -200,6 +200,7 @@ struct config_menu {
     struct config_place place;
     char *user;
     struct secret password; /* length 0: generate once and keep */
+    bool basic;             /* take Basic too, which sends the password in clear */
     uint64_t timeout_ms;    /* 0: wait for ever */
 };
 
@@ -276,6 +277,7 @@ struct config {
     CONFIG_LIST(struct config_target) targets;
     CONFIG_LIST(struct config_client) clients;
     struct config_auth discovery_auth;
+    struct secret secret_key; /* secrets are derived from it; length 0: generated and kept */
     struct config_menu menu;
     struct config_boot boot;
     struct config_status status;

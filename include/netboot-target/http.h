@@ -90,6 +90,7 @@ struct http_response {
     const char *content_security_policy; /* NULL: none */
     char allow[24];                      /* with 405; "": none */
     char authenticate[320];              /* with 401: a Digest challenge; "": none */
+    char authenticate_basic[64];         /* with 401: a Basic challenge; "": none */
 
     /* http_response_select(): the part to be sent */
     uint64_t offset_bytes, length_bytes;
@@ -216,3 +217,8 @@ void http_digest_challenge(const struct http_digest *digest, enum http_digest_al
 enum http_digest_verdict http_digest_check(const struct http_digest *digest,
                                            const struct http_request *request, const char *client,
                                            uint64_t now_ms);
+
+/* The same for Basic (RFC 7617), against user and password of `digest`: GRANTED, MISSING (no
+ * credentials of this scheme), DENIED or MALFORMED. Everybody on the wire reads such a password. */
+enum http_digest_verdict http_basic_check(const struct http_digest *digest,
+                                          const struct http_request *request);

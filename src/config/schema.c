@@ -57,22 +57,25 @@ static const struct word log_levels[] = {
     {"info", LOG_LEVEL_INFO}, {"debug", LOG_LEVEL_DEBUG}, {NULL, 0}};
 
 /* RFC 7143 §9.2.1 asks for 96 random bits: 12 bytes at least. */
-#define CHAP_SECRET_LENGTH .minimum = 12, .maximum = SECRET_MAX_BYTES
-#define PASSWORD_LENGTH    .minimum = 8, .maximum = SECRET_MAX_BYTES
-#define GENERATED_ONCE     .unset = "generated once and kept in the state directory"
+#define CHAP_SECRET_LENGTH 12
+#define PASSWORD_LENGTH    8
+#define KEY_LENGTH         32
+#define GENERATED_ONCE     "generated once and kept in the state directory"
+#define SECRET_EXAMPLE     "change-me-please"
 
-/* The three ways to give one secret. */
-#define SECRET_KEYS(prefix, group, field, length, what)                                           \
-    {.name = prefix, .type = &value_secret, .offset = offsetof(group, field), length,              \
-     .commented = true, GENERATED_ONCE, .example = "change-me-please",                          \
+/* The three ways to give one secret of at least so many characters. */
+#define SECRET_KEYS(prefix, group, field, least, is_unset, sample, what)                          \
+    {.name = prefix, .type = &value_secret, .offset = offsetof(group, field), .minimum = (least),  \
+     .maximum = SECRET_MAX_BYTES, .commented = true, .unset = (is_unset), .example = (sample),    \
      .help = what " The file must then belong to root or the daemon's user and be closed to "     \
              "others (chmod 600)."},                                                              \
-    {.name = prefix "-file", .type = &value_secret_file, .offset = offsetof(group, field), length, \
-     .commented = true, .unset = "none", .example = "/etc/netboot.d/" prefix,                   \
+    {.name = prefix "-file", .type = &value_secret_file, .offset = offsetof(group, field),         \
+     .minimum = (least), .maximum = SECRET_MAX_BYTES, .commented = true, .unset = "none",         \
+     .example = "/etc/netboot.d/" prefix,                                                         \
      .help = "The same from the first line of a file of its own, closed to others."},             \
     {.name = prefix "-credential", .type = &value_secret_credential,                              \
-     .offset = offsetof(group, field), length, .commented = true, .unset = "none",               \
-     .example = "netboot-" prefix,                                                                \
+     .offset = offsetof(group, field), .minimum = (least), .maximum = SECRET_MAX_BYTES,           \
+     .commented = true, .unset = "none", .example = "netboot-" prefix,                            \
      .help = "The same from a systemd credential of this name (LoadCredential=)."}
 
 #define AUTH_KEYS(default_mode, default_user, user_is)                                            \
@@ -83,12 +86,14 @@ static const struct word log_levels[] = {
      .minimum = 1, .maximum = 255, .fallback = (default_user), .unset = (user_is),                \
      .commented = true, .example = "laptop", .help = "Name that the initiator gives."},                              \
     SECRET_KEYS("secret", struct config_auth, secret, CHAP_SECRET_LENGTH,                         \
+                GENERATED_ONCE, SECRET_EXAMPLE,                                                   \
                 "Secret of the initiator, 12 to 255 characters."),                                \
     {.name = "target-user", .type = &value_string,                                                \
      .offset = offsetof(struct config_auth, target_user), .minimum = 1, .maximum = 255,           \
      .commented = true, .fallback = "netboot-target",                                             \
      .help = "Name that we give in return (mutual)."},              \
     SECRET_KEYS("target-secret", struct config_auth, target_secret, CHAP_SECRET_LENGTH,           \
+                GENERATED_ONCE, SECRET_EXAMPLE,                                                   \
                 "Secret that we prove in return, another one than the initiator's."),             \
     {.name = "algorithms", .type = &value_word, .list = true,                                     \
      .offset = offsetof(struct config_auth, algorithms), .words = chap_algorithms,                \
@@ -259,8 +264,11 @@ SECTION(client, client_keys, struct config_client);
 static const struct key menu_keys[] = {
     {.name = "user", .type = &value_ascii, FIELD(user), .minimum = 1, .maximum = 64,
      .fallback = "netboot", .help = "Name to log in with."},
-    SECRET_KEYS("password", struct config_menu, password, PASSWORD_LENGTH,
+    SECRET_KEYS("password", struct config_menu, password, PASSWORD_LENGTH, GENERATED_ONCE,
+                SECRET_EXAMPLE,
                 "Password to log in with, 8 to 255 characters."),
+    {.name = "basic", .type = &value_bool, FIELD(basic), .fallback = "false",
+     .help = "Take the password by HTTP Basic too, which sends it in clear; Digest does not."},
     {.name = "timeout", .type = &value_duration, FIELD(timeout_ms), .fallback = "10s",
      .maximum = 1 * HOURS, .help = "When the default entry starts; 0 waits for ever."},
 };
@@ -396,6 +404,11 @@ static const struct key config_keys[] = {
      .help = "The machines that boot unattended, and what each one gets."},
     {.name = "discovery-auth", .section = &discovery_auth, FIELD(discovery_auth),
      .help = "How discovery sessions log in. They show only what that initiator may reach."},
+    SECRET_KEYS("secret-key", struct config, secret_key, KEY_LENGTH, "none",
+                "paste-a-line-of-openssl-rand-hex-32",
+                "Key of 32 to 255 characters. Secrets and passwords that are not written here "
+                "are then derived from it instead of generated and kept: the same after every "
+                "start, also without a disk."),
     {.name = "menu", .section = &menu, FIELD(menu), .help = "The boot menu."},
     {.name = "boot", .section = &boot, FIELD(boot), .help = "Boot files and how they are served."},
     {.name = "status", .section = &status, FIELD(status), .help = "The status page."},

@@ -148,7 +148,9 @@ static void add_fields(struct MHD_Response *answer, const struct http_response *
     add_field(answer, "Accept-Ranges", response->ranged ? "bytes" : "");
     add_field(answer, "Retry-After", seconds);
     add_field(answer, "Allow", response->allow);
+    /* iPXE takes the first one it knows. */
     add_field(answer, "WWW-Authenticate", response->authenticate);
+    add_field(answer, "WWW-Authenticate", response->authenticate_basic);
     add_field(answer, "Content-Security-Policy", response->content_security_policy);
     add_field(answer, "Cache-Control", "no-store");
     add_field(answer, "X-Content-Type-Options", "nosniff");

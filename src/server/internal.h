@@ -17,6 +17,7 @@
  *   dhcp_server.c   the boot interfaces, DHCP on them
  *   tftp_server.c   boot files by TFTP
  *   boot_http.c     boot files and scripts by HTTP
+ *   boot_access.c   the menu's password, and keys for those who proved it
  *   boot_source.c   what each client boots
  *   boot_files.c    the loaders, kept in memory
  *   boot_journal.c  the journal: who did what, in the log and in the status
@@ -111,6 +112,7 @@ struct http_server;
 struct dhcp_server;
 struct tftp_server;
 struct boot_http;
+struct boot_access;
 struct boot_source;
 struct boot_files;
 struct boot_journal;
@@ -138,6 +140,7 @@ struct server {
     struct boot_files *boot_files;
     struct boot_source *boot_source;
     struct boot_http *boot_http;
+    struct boot_access *boot_access;
     struct boot_journal *boot_journal;
     struct invitations *invitations; /* NULL: nobody has fetched a script yet */
     struct dhcp_server *dhcp; /* NULL: no machine is booted from here */

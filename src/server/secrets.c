@@ -8,23 +8,43 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/hmac.h>
+
 #include "secrets.h"
 
 #include <netboot-target/util/cleanup.h>
 #include <netboot-target/util/random.h>
 
-#define GENERATED_CHARACTERS 16
+#define GENERATED_CHARACTERS (SECRETS_GENERATED_BYTES - 1)
+#define PASSWORD_RECORD      "menu-password"
 
-static void generate(char secret[ISCSI_SECRET_BYTES])
+/* Six bits of each byte. */
+static void spell(const uint8_t bytes[GENERATED_CHARACTERS], char secret[SECRETS_GENERATED_BYTES])
 {
     static const char alphabet[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._";
+    for (unsigned i = 0; i < GENERATED_CHARACTERS; i++)
+        secret[i] = alphabet[bytes[i] % 64];
+    secret[GENERATED_CHARACTERS] = '\0';
+}
+
+static void generate(char *secret)
+{
     uint8_t random[GENERATED_CHARACTERS];
     system_random.fill(&system_random, random, sizeof random);
-    for (unsigned i = 0; i < GENERATED_CHARACTERS; i++)
-        secret[i] = alphabet[random[i] % 64];
-    secret[GENERATED_CHARACTERS] = '\0';
+    spell(random, secret);
     explicit_bzero(random, sizeof random);
+}
+
+void secrets_derive(const struct secret *key, const char *purpose,
+                    char ret_secret[SECRETS_GENERATED_BYTES])
+{
+    uint8_t hash[EVP_MAX_MD_SIZE];
+    if (!HMAC(EVP_sha256(), key->text, key->length, (const uint8_t *)purpose, strlen(purpose), hash,
+              NULL))
+        abort(); /* out of memory: any other secret would be a wrong one */
+    spell(hash, ret_secret);
+    explicit_bzero(hash, sizeof hash);
 }
 
 static void copy_secret(char to[ISCSI_SECRET_BYTES], const struct secret *from)
@@ -70,8 +90,20 @@ static int keep(struct chap_secrets *secrets, struct state *state, const char *n
     return 0;
 }
 
+static void derive_missing(struct chap_secrets *secrets, const char *record,
+                           const struct secret *key)
+{
+    char purpose[192];
+    snprintf(purpose, sizeof purpose, "initiator %s", record);
+    if (!secrets->initiator.secret[0])
+        secrets_derive(key, purpose, secrets->initiator.secret);
+    snprintf(purpose, sizeof purpose, "target %s", record);
+    if (!secrets->target.secret[0])
+        secrets_derive(key, purpose, secrets->target.secret);
+}
+
 int secrets_prepare(struct chap_secrets *secrets, struct state *state, const char *record,
-                    const struct config_auth *auth, struct error *error)
+                    const struct config_auth *auth, const struct secret *key, struct error *error)
 {
     *secrets = (struct chap_secrets){0};
     if (auth->mode == CONFIG_AUTH_NONE)
@@ -83,6 +115,10 @@ int secrets_prepare(struct chap_secrets *secrets, struct state *state, const cha
     bool mutual = auth->mode == CONFIG_AUTH_MUTUAL;
     if (secrets->initiator.secret[0] && (secrets->target.secret[0] || !mutual))
         return 0;
+    if (key->length) {
+        derive_missing(secrets, record, key);
+        return 0;
+    }
     load_kept(secrets, state, record);
     if (!secrets->initiator.secret[0])
         generate(secrets->initiator.secret);
@@ -110,4 +146,56 @@ void secrets_fill_auth(const struct chap_secrets *secrets, const struct config_a
 void secrets_wipe(struct chap_secrets *secrets)
 {
     explicit_bzero(secrets, sizeof *secrets);
+}
+
+/* ── the menu's password ─────────────────────────────────────────────────────────────────────────
+ */
+
+/* One line, "USER PASSWORD". */
+static bool load_password(struct menu_password *password, struct state *state)
+{
+    size_t length;
+    char *record = state_load(state, PASSWORD_RECORD, &length);
+    bool good = record && sscanf(record, "%*s %255s", password->text) == 1;
+    if (record)
+        explicit_bzero(record, length);
+    free(record);
+    return good;
+}
+
+static int keep_password(struct menu_password *password, struct state *state, const char *user,
+                         struct error *error)
+{
+    char record[2 * SECRET_MAX_BYTES];
+    int length = snprintf(record, sizeof record, "%s %s\n", user, password->text);
+    int result = state_save(state, PASSWORD_RECORD, record, (size_t)length);
+    explicit_bzero(record, sizeof record);
+    if (result) {
+        *password = (struct menu_password){0};
+        return error_set(error, result,
+                         "its generated password cannot be kept (%s); set menu.password-file or "
+                         "secret-key-file",
+                         strerror(-result));
+    }
+    state_path(state, PASSWORD_RECORD, password->path, sizeof password->path);
+    return 0;
+}
+
+int secrets_prepare_password(struct menu_password *password, struct state *state,
+                             const struct config_menu *menu, const struct secret *key,
+                             struct error *error)
+{
+    *password = (struct menu_password){0};
+    if (menu->password.length) {
+        snprintf(password->text, sizeof password->text, "%.*s", (int)menu->password.length,
+                 menu->password.text);
+        return 0;
+    }
+    if (key->length) {
+        secrets_derive(key, "menu-password", password->text);
+        return 0;
+    }
+    if (!load_password(password, state))
+        generate(password->text);
+    return keep_password(password, state, menu->user, error);
 }

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "boot_access.h"
 #include "boot_files.h"
 #include "boot_journal.h"
 #include "boot_source.h"
@@ -82,7 +83,7 @@ static int set_discovery_auth(struct server *server, const struct config *config
 {
     struct iscsi_auth auth;
     int result = secrets_prepare(&server->discovery_secrets, server->state, "discovery-secrets",
-                                 &config->discovery_auth, error);
+                                 &config->discovery_auth, &config->secret_key, error);
     secrets_fill_auth(&server->discovery_secrets, &config->discovery_auth, &auth);
     iscsi_node_set_discovery_auth(server->node, &auth);
     if (server->discovery_secrets.path[0])
@@ -209,6 +210,7 @@ static void reload(struct server *server)
     http_server_reload(server, config);
     boot_files_reload(server, config);
     boot_journal_reload(server, config);
+    boot_access_reload(server, config);
     tftp_server_reload(server, config);
     dhcp_server_reload(server, config);
     struct iscsi_limits limits = iscsi_limits_of(config);
@@ -400,7 +402,8 @@ static void raise_descriptor_limit(void)
 static void start_booting(struct server *server)
 {
     static int (*const parts[])(struct server * server, struct error * error) = {
-        boot_journal_start, boot_files_start, boot_http_start, tftp_server_start, dhcp_server_start,
+        boot_journal_start, boot_files_start,  boot_access_start,
+        boot_http_start,    tftp_server_start, dhcp_server_start,
     };
     struct error error;
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
@@ -445,6 +448,7 @@ static void finish(struct server *server)
     boot_http_free(server);
     boot_source_free(server);
     boot_files_free(server);
+    boot_access_free(server);
     iscsi_server_free(server);
     iscsi_node_free(server->node);
     boot_journal_free(server);

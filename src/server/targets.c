@@ -132,10 +132,10 @@ static int assemble(struct served_target *target, struct error *error)
             return error_set(error, result, "LUN %u cannot be added: %s", target->luns[i].number,
                              strerror(-result));
     }
-    char record[96];
-    snprintf(record, sizeof record, "secrets-%s", target->config->name);
+    char record[128]; /* a client with an image of its own has secrets of its own */
+    snprintf(record, sizeof record, "secrets-%s", target->name);
     int result = secrets_prepare(&target->secrets, target->server->state, record,
-                                 &target->config->auth, error);
+                                 &target->config->auth, &target->owner->secret_key, error);
     if (result)
         return result;
     target->iscsi = make_iscsi_target(target, error);

@@ -1,0 +1,96 @@
+/* test_secrets.c - secrets that are derived: always the same, and none from another */
+#include <ctype.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server/secrets.h"
+
+static struct secret secret_of(const char *text)
+{
+    struct secret secret = {.length = (uint8_t)strlen(text)};
+    memcpy(secret.text, text, secret.length);
+    return secret;
+}
+
+static const char key_text[] = "00112233445566778899aabbccddeeff";
+
+/* As `printf %s PURPOSE | openssl dgst -sha256 -hmac KEY` has it, six bits of each byte. */
+static void test_derives_the_same_everywhere(void **state)
+{
+    (void)state;
+    const struct secret key = secret_of(key_text);
+    char secret[SECRETS_GENERATED_BYTES];
+    secrets_derive(&key, "menu-password", secret);
+    assert_string_equal(secret, "1FgeGed1ivCjWVz6");
+}
+
+static void test_derived_ones_are_plain_and_differ(void **state)
+{
+    (void)state;
+    static const char *const purposes[] = {"initiator secrets-a", "target secrets-a",
+                                           "initiator secrets-b", "menu-password"};
+    const struct secret key = secret_of(key_text), other = secret_of(key_text + 1);
+    char secrets[5][SECRETS_GENERATED_BYTES];
+    for (unsigned i = 0; i < 4; i++)
+        secrets_derive(&key, purposes[i], secrets[i]);
+    secrets_derive(&other, purposes[3], secrets[4]);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(strlen(secrets[i]), 16);
+        for (const char *c = secrets[i]; *c; c++)
+            assert_true(isalnum((unsigned char)*c) || *c == '.' || *c == '_');
+        for (unsigned j = 0; j < i; j++)
+            assert_string_not_equal(secrets[i], secrets[j]);
+    }
+}
+
+/* A key takes the place of the state directory: nothing is read or written (state is NULL). */
+static void test_key_fills_what_is_not_configured(void **state)
+{
+    (void)state;
+    const struct secret key = secret_of(key_text);
+    struct config_auth auth = {
+        .mode = CONFIG_AUTH_MUTUAL, .user = (char[]){"laptop"}, .target_user = (char[]){"disk"}};
+    struct chap_secrets a, b;
+    struct error error;
+    auth.secret = secret_of("configured-one");
+    assert_int_equal(secrets_prepare(&a, NULL, "secrets-laptop", &auth, &key, &error), 0);
+    assert_string_equal(a.initiator.name, "laptop");
+    assert_string_equal(a.initiator.secret, "configured-one");
+    assert_string_equal(a.target.name, "disk");
+    assert_int_equal(strlen(a.target.secret), 16);
+    assert_string_equal(a.path, "");
+    auth.secret.length = 0;
+    assert_int_equal(secrets_prepare(&b, NULL, "secrets-laptop", &auth, &key, &error), 0);
+    assert_string_equal(b.target.secret, a.target.secret);
+    assert_string_not_equal(b.initiator.secret, b.target.secret);
+}
+
+static void test_menu_password(void **state)
+{
+    (void)state;
+    const struct secret key = secret_of(key_text);
+    struct config_menu menu = {.user = (char[]){"me"}};
+    struct menu_password password;
+    struct error error;
+    assert_int_equal(secrets_prepare_password(&password, NULL, &menu, &key, &error), 0);
+    assert_string_equal(password.text, "1FgeGed1ivCjWVz6");
+    menu.password = secret_of("correct horse");
+    assert_int_equal(secrets_prepare_password(&password, NULL, &menu, &key, &error), 0);
+    assert_string_equal(password.text, "correct horse");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_derives_the_same_everywhere),
+        cmocka_unit_test(test_derived_ones_are_plain_and_differ),
+        cmocka_unit_test(test_key_fills_what_is_not_configured),
+        cmocka_unit_test(test_menu_password),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
