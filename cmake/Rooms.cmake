@@ -48,6 +48,22 @@ function(nbt_program name source)
   endforeach()
 endfunction()
 
+# nbt_room_embeds(NAME files…): files below src/NAME that become part of the program. setup/linux.sh of
+# room boot is the array boot_setup_linux_sh, with its length in boot_setup_linux_sh_bytes.
+function(nbt_room_embeds name)
+  foreach(file ${ARGN})
+    string(REGEX REPLACE "[^A-Za-z0-9]" "_" symbol ${name}_${file})
+    set(output ${CMAKE_BINARY_DIR}/embedded/${symbol}.c)
+    add_custom_command(
+      OUTPUT ${output}
+      COMMAND ${CMAKE_COMMAND} -DFILE=${CMAKE_SOURCE_DIR}/src/${name}/${file} -DSYMBOL=${symbol}
+              -DOUTPUT=${output} -P ${CMAKE_SOURCE_DIR}/cmake/EmbedFile.cmake
+      DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/${file} ${CMAKE_SOURCE_DIR}/cmake/EmbedFile.cmake
+      VERBATIM)
+    target_sources(nbt_${name} PRIVATE ${output})
+  endforeach()
+endfunction()
+
 # nbt_room_uses(NAME libraries…): the outside libraries a room is built with.
 function(nbt_room_uses name)
   get_target_property(type nbt_${name} TYPE)
