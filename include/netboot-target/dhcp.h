@@ -121,7 +121,7 @@ enum dhcp_silence {
 
 enum dhcp_event_type {
     DHCP_EVENT_ANSWERED,       /* client, request, reply, stage, boot, address */
-    DHCP_EVENT_SILENT,         /* client (when known), request, silence */
+    DHCP_EVENT_SILENT,         /* client (when known), request, silence; LOOP: boot */
     DHCP_EVENT_PROBE,          /* address: ARP-probe it and call dhcp_service_probed() */
     DHCP_EVENT_CONFLICT,       /* address, mac: somebody else holds it */
     DHCP_EVENT_DECLINED,       /* client, address: the client found it in use */

@@ -41,6 +41,7 @@ enum journal_step {
     JOURNAL_ADDRESS,          /* it has taken its address, ours or another server's */
     JOURNAL_BOOT_SERVER,      /* it asked port 4011, and we named the file; detail: the file */
     JOURNAL_FILE_REQUEST,     /* it asks for a boot file by TFTP or HTTP; detail: name */
+    JOURNAL_FILE_MISSING,     /* it asks for one that we do not have; detail: name */
     JOURNAL_FILE_FAILED,      /* file_end; detail: name; bytes */
     JOURNAL_FILE,             /* it has all of it; detail: name; bytes, duration_ms */
     JOURNAL_IPXE_DISCOVER,    /* iPXE asks by DHCP */
@@ -73,7 +74,6 @@ enum journal_firmware {
 /* Why a transfer failed. */
 enum journal_file_end {
     JOURNAL_FILE_LOST,    /* the client fell silent */
-    JOURNAL_FILE_MISSING, /* there is no such file */
     JOURNAL_FILE_ABORTED, /* the client did not want the rest */
     JOURNAL_FILE_BROKEN,  /* the file could not be read */
 };
@@ -94,7 +94,7 @@ struct journal_event {
     enum journal_firmware firmware;      /* DISCOVER */
     bool no_boot_file;                   /* UNANSWERED: nothing to load for its architecture */
     bool via_boot_server;                /* OFFER: the client is to ask port 4011 next */
-    bool gives_address;                  /* OFFER: it holds the client's address, too */
+    bool gives_address;                  /* …OFFER: it holds the client's address, too */
     bool mutual_chap;                    /* LOGIN_BROKEN: we had just proven who we are */
     enum journal_file_end file_end;      /* FILE_FAILED */
     uint8_t status_class, status_detail; /* …LOGIN_REFUSED: RFC 7143 §11.13.5 */
@@ -131,6 +131,9 @@ void journal_session_progress(struct journal *journal, const struct journal_iden
 /* An interface of ours lost or got its carrier: known for every client that came over it. */
 void journal_link_changed(struct journal *journal, const char *interface, bool up, uint64_t now_ms);
 
+/* Another DHCP server was heard to give this client an address, or to offer one. */
+void journal_foreign_address(struct journal *journal, const struct journal_identity *who,
+                             uint64_t now_ms);
 /* Another PXE server was heard to answer this client; address: its. */
 void journal_foreign_server(struct journal *journal, const struct journal_identity *who,
                             const char *address, uint64_t now_ms);

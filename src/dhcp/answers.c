@@ -34,6 +34,8 @@ void dhcp_exchange_silent(const struct dhcp_exchange *exchange, enum dhcp_silenc
 {
     struct dhcp_event event = dhcp_exchange_event(exchange, DHCP_EVENT_SILENT);
     event.silence = silence;
+    if (silence == DHCP_SILENCE_LOOP)
+        snprintf(event.boot, sizeof event.boot, "%s", exchange->record->file);
     dhcp_service_push_event(exchange->service, &event);
 }
 

@@ -56,6 +56,22 @@ static bool heard_another(const struct story *story)
     return story->foreign[0];
 }
 
+static bool asks_us_again(const struct story *story)
+{
+    return story->count >= 2 && !story->gives_address;
+}
+
+static bool gives_address(const struct story *story)
+{
+    return story->gives_address;
+}
+
+/* Its choice among the servers is a broadcast: who took an address was heard to. */
+static bool lacks_an_address(const struct story *story)
+{
+    return !story->gives_address && !story->offered_address && !story->took_address;
+}
+
 static bool goes_to_4011(const struct story *story)
 {
     return story->via_boot_server;
@@ -71,16 +87,6 @@ static bool goes_to_http(const struct story *story)
     return story->firmware == JOURNAL_FIRMWARE_UEFI_HTTP;
 }
 
-static bool asks_again(const struct story *story)
-{
-    return story->count >= 2;
-}
-
-static bool needs_an_address(const struct story *story)
-{
-    return !story->gives_address;
-}
-
 /* Its firmware asked us, yet the iPXE that runs now did not come from us. */
 static bool was_served_by_another(const struct story *story)
 {
@@ -90,11 +96,6 @@ static bool was_served_by_another(const struct story *story)
 static bool file_was_lost(const struct story *story)
 {
     return story->file_end == JOURNAL_FILE_LOST;
-}
-
-static bool file_is_missing(const struct story *story)
-{
-    return story->file_end == JOURNAL_FILE_MISSING;
 }
 
 static bool file_was_aborted(const struct story *story)
@@ -189,30 +190,34 @@ static const struct cause {
     {FIRMWARE | AT(JOURNAL_BOOT_SERVER), false, heard_another,
      "Another PXE server, {foreign}, answers on this network and won: switch it off for this "
      "machine."},
-    {FIRMWARE, false, goes_to_4011,
-     "UDP port 4011 of this server is filtered, so the firmware's next question never came: open "
-     "it in the firewall."},
-    {FIRMWARE, false, goes_to_69,
-     "UDP port 69 (TFTP) of this server is filtered: open it in the firewall."},
-    {FIRMWARE, false, goes_to_http,
-     "The TCP port of the boot HTTP server is filtered, or the firmware refuses plain http: open "
-     "the port, or boot it by PXE."},
-    {AT(JOURNAL_OFFER), false, asks_again,
+    {AT(JOURNAL_OFFER), false, lacks_an_address,
+     "No DHCP server gave it an address, and beside others we give none."},
+    {AT(JOURNAL_OFFER), false, gives_address,
+     "Our answers do not get there: a filter between, or a switch port that blocks for 30 s after "
+     "each link-up (spanning tree)."},
+    {AT(JOURNAL_OFFER), false, asks_us_again,
      "Its firmware only takes a boot file from the answer that holds its address: give it an "
      "address in clients."},
+    {AT(JOURNAL_ADDRESS), false, goes_to_4011,
+     "UDP port 4011 of this server is filtered, so the firmware's next question never came: open "
+     "it in the firewall."},
+    {AT(JOURNAL_ADDRESS), false, goes_to_69,
+     "UDP port 69 (TFTP) of this server is filtered: open it in the firewall."},
+    {AT(JOURNAL_ADDRESS), false, goes_to_http,
+     "The TCP port of the boot HTTP server is filtered, or the firmware refuses plain http: open "
+     "the port, or boot it by PXE."},
     {FIRMWARE, false, NULL,
      "Another PXE server, or a DHCP server that names a boot file itself, won: look for options 66 "
      "and 67 there."},
-    {AT(JOURNAL_OFFER), false, needs_an_address,
-     "No DHCP server gave it an address, and beside others we give none."},
 
     /* the boot file */
     {AT(JOURNAL_BOOT_SERVER), false, NULL,
      "UDP port 69 (TFTP) of this server is filtered: open it in the firewall."},
     {AT(JOURNAL_BOOT_SERVER), false, NULL,
      "Its firmware wants the other form of the answer: set pxe-style in its line of clients."},
-    {AT(JOURNAL_FILE_FAILED), true, file_is_missing,
-     "{file} is not there: install the package that has it (ipxe), or correct boot.files."},
+    {AT(JOURNAL_FILE_MISSING), true, NULL,
+     "{file} is not among the boot files: correct what names it (boot.files, boot-file in clients, "
+     "option 67 of another DHCP server, a script), or install what has it (ipxe)."},
     {AT(JOURNAL_FILE_FAILED), true, file_is_unreadable,
      "{file} could not be read on this server: look at its disk."},
     {AT(JOURNAL_FILE_FAILED), false, file_was_aborted,
@@ -249,12 +254,13 @@ static const struct cause {
      "Another PXE server won: the iPXE that runs did not come from here, and has its own script."},
     {IPXE, false, heard_another,
      "Another PXE server, {foreign}, names iPXE another script: switch it off for this machine."},
+    {AT(JOURNAL_IPXE_OFFER), false, lacks_an_address,
+     "No DHCP server gave iPXE an address, and beside others we give none."},
     {AT(JOURNAL_IPXE_OFFER), false, NULL,
      "The TCP port of the boot HTTP server is filtered: open it in the firewall (boot.http-listen, "
      "80 by default)."},
-    {AT(JOURNAL_IPXE_OFFER), false, needs_an_address,
-     "No DHCP server gave iPXE an address, or one of them names a boot file of its own (option "
-     "67)."},
+    {AT(JOURNAL_IPXE_OFFER), false, NULL,
+     "Another DHCP server names iPXE a boot file of its own: look for options 66 and 67 there."},
     {AT(JOURNAL_SCRIPT_REFUSED), true, NULL,
      "It may not boot: {detail}. Its MAC for the list clients: {mac}."},
     {AT(JOURNAL_SCRIPT_WAIT), true, NULL,

@@ -46,7 +46,9 @@ struct story {
     bool file_sent;
     bool no_boot_file;
     bool via_boot_server;
-    bool gives_address;
+    bool gives_address;   /* we do */
+    bool offered_address; /* another server does */
+    bool took_address;
     bool mutual_chap;
     bool link_down;
     enum journal_file_end file_end;

@@ -183,6 +183,15 @@ static struct entry *get_entry(struct journal_client *client, enum journal_step 
     return entry;
 }
 
+/* What does not tell how far it is: the address that iPXE took, a boot file that is asked for on a
+ * machine whose disk is in use. */
+static bool is_aside(const struct story *story, enum journal_step step)
+{
+    if (step == JOURNAL_ADDRESS)
+        return story->step >= JOURNAL_FILE_REQUEST;
+    return step >= JOURNAL_FILE_REQUEST && step <= JOURNAL_FILE && story->step >= JOURNAL_LOGIN;
+}
+
 static void note(struct journal *journal, struct journal_client *client,
                  const struct journal_event *event, uint64_t at_ms)
 {
@@ -196,6 +205,10 @@ static void note(struct journal *journal, struct journal_client *client,
     entry->last_ms = at_ms;
     entry->bytes = event->bytes;
     entry->duration_ms = event->duration_ms;
+    if (is_new)
+        say_step(journal, client, entry);
+    if (is_aside(story, event->step))
+        return;
     story->step = event->step;
     story->furthest = max_of(story->furthest, event->step);
     story->first_ms = entry->first_ms;
@@ -205,8 +218,6 @@ static void note(struct journal *journal, struct journal_client *client,
     story->duration_ms = event->duration_ms;
     story->stop_noticed = false;
     snprintf(story->detail, sizeof story->detail, "%s", detail);
-    if (is_new)
-        say_step(journal, client, entry);
 }
 
 /* What the likely causes look at. */
@@ -225,12 +236,20 @@ static void learn(struct story *story, const struct journal_event *event)
         story->via_boot_server = event->via_boot_server;
         story->gives_address = event->gives_address;
         break;
+    case JOURNAL_IPXE_OFFER:
+        story->gives_address |= event->gives_address;
+        break;
+    case JOURNAL_ADDRESS:
+        story->took_address = true;
+        break;
+    case JOURNAL_FILE_FAILED: /* its detail is more than the name */
+        story->file_end = event->file_end;
+        break;
     case JOURNAL_FILE_REQUEST:
-    case JOURNAL_FILE_FAILED:
+    case JOURNAL_FILE_MISSING:
     case JOURNAL_FILE:
     case JOURNAL_LOOP:
         copy_text(story->file, sizeof story->file, event->detail);
-        story->file_end = event->file_end;
         story->file_sent |= event->step == JOURNAL_FILE;
         break;
     case JOURNAL_LOGIN_REFUSED:
@@ -294,6 +313,14 @@ void journal_session_progress(struct journal *journal, const struct journal_iden
         const struct journal_event event = {.step = JOURNAL_READ};
         note(journal, client, &event, now_ms);
     }
+}
+
+void journal_foreign_address(struct journal *journal, const struct journal_identity *who,
+                             uint64_t now_ms)
+{
+    struct journal_client *client = client_get(journal, who, now_ms);
+    if (client)
+        client->now.offered_address = true;
 }
 
 void journal_foreign_server(struct journal *journal, const struct journal_identity *who,

@@ -29,6 +29,9 @@ const struct step_row journal_steps[JOURNAL_STEP_COUNT] = {
     [JOURNAL_FILE_REQUEST] = {
         "file-request", "it asked for its boot file",
         "the rest of the transfer", 60*S, JOURNAL_BOOTING},
+    [JOURNAL_FILE_MISSING] = {
+        "file-missing", "it asked for a boot file that is not there",
+        "a request for one that is", 10*S, JOURNAL_BOOTING},
     [JOURNAL_FILE_FAILED] = {
         "file-failed", "the transfer of its boot file failed",
         "the whole file", 0, JOURNAL_STOPPED},

@@ -125,6 +125,7 @@ static void get_file(void *context, const struct http_request *request,
     }
     struct boot_file *file = boot_files_find(server, name);
     if (!file) {
+        boot_journal_file_missing(server, request->peer, name);
         http_response_text(response, 404, "There is no such boot file.");
         return;
     }

@@ -162,6 +162,7 @@ static void on_answered(struct server *server, struct person *person,
         answer.via_boot_server = event->via_boot_server;
     } else if (is_ipxe) {
         answer.step = JOURNAL_IPXE_OFFER;
+        answer.gives_address = event->address != 0;
     } else {
         answer.step = JOURNAL_ADDRESS;
         answer.detail = person->identity.address;
@@ -200,8 +201,8 @@ static void on_foreign_server(struct server *server, struct person *person,
     char detail[INET_ADDRSTRLEN + 16];
     const struct in_addr in = {.s_addr = htonl(event->address)};
     const struct journal_event taken = {.step = JOURNAL_ADDRESS, .detail = detail};
-    if (event->client.class != DHCP_CLIENT_PXE && event->client.class != DHCP_CLIENT_HTTP)
-        return;
+    if (event->client.class == DHCP_CLIENT_OTHER)
+        return; /* an operating system's */
     snprintf(detail, sizeof detail, "from server %s",
              inet_ntop(AF_INET, &in, server_address, sizeof server_address));
     note(server, &person->identity, &taken);
@@ -229,17 +230,20 @@ void boot_journal_dhcp(struct server *server, const char *interface, const struc
     handlers[event->type](server, &person, event);
 }
 
-void boot_journal_foreign_offer(struct server *server, const char *interface,
-                                const uint8_t mac[DHCP_MAC_BYTES], uint32_t address)
+void boot_journal_foreign_answer(struct server *server, const char *interface,
+                                 const struct foreign_answer *answer)
 {
     struct boot_journal *journal = server->boot_journal;
-    const struct journal_identity who = {.mac = mac, .interface = interface};
-    const struct in_addr in = {.s_addr = htonl(address)};
+    const struct journal_identity who = {.mac = answer->mac, .interface = interface};
+    const struct in_addr in = {.s_addr = htonl(answer->server)};
     char text[INET_ADDRSTRLEN];
     if (!journal || !journal_find(journal->journal, &who)) /* none of those who asked us */
         return;
-    journal_foreign_server(journal->journal, &who, inet_ntop(AF_INET, &in, text, sizeof text),
-                           now_ms(server));
+    if (answer->gives_address)
+        journal_foreign_address(journal->journal, &who, now_ms(server));
+    if (answer->names_boot_file)
+        journal_foreign_server(journal->journal, &who, inet_ntop(AF_INET, &in, text, sizeof text),
+                               now_ms(server));
 }
 
 void boot_journal_link(struct server *server, const char *interface, bool is_up)
@@ -294,6 +298,16 @@ void boot_journal_file_failed(struct server *server, const struct boot_transfer 
     snprintf(detail, sizeof detail, "%s: %s", transfer->name, problem);
     find_person(server, transfer->peer, &person);
     note(server, &person.identity, &failed);
+}
+
+void boot_journal_file_missing(struct server *server, const char *peer, const char *name)
+{
+    struct person person;
+    const struct journal_event missing = {.step = JOURNAL_FILE_MISSING, .detail = name};
+    if (boot_source_is_entry(name))
+        return;
+    find_person(server, peer, &person);
+    note(server, &person.identity, &missing);
 }
 
 void boot_journal_script(struct server *server, const struct boot_reach *reach,

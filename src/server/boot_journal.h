@@ -19,9 +19,14 @@ const struct journal *boot_journal_get(const struct server *server);
 
 void boot_journal_dhcp(struct server *server, const char *interface,
                        const struct dhcp_event *event);
-/* Another server offered this client a boot file. */
-void boot_journal_foreign_offer(struct server *server, const char *interface,
-                                const uint8_t mac[DHCP_MAC_BYTES], uint32_t address);
+/* What another server was heard to answer a client. */
+struct foreign_answer {
+    const uint8_t *mac; /* of the client, DHCP_MAC_BYTES */
+    uint32_t server;    /* address */
+    bool gives_address, names_boot_file;
+};
+void boot_journal_foreign_answer(struct server *server, const char *interface,
+                                 const struct foreign_answer *answer);
 void boot_journal_link(struct server *server, const char *interface, bool is_up);
 
 /* ── boot files and scripts ──────────────────────────────────────────────────────────────────────
@@ -40,6 +45,8 @@ void boot_journal_file_sent(struct server *server, const struct boot_transfer *t
 /* `problem`: a clause, for a person. */
 void boot_journal_file_failed(struct server *server, const struct boot_transfer *transfer,
                               enum journal_file_end end, const char *problem);
+/* `name`: as it came from the client at `peer`. */
+void boot_journal_file_missing(struct server *server, const char *peer, const char *name);
 void boot_journal_script(struct server *server, const struct boot_reach *reach,
                          const struct boot_answer *answer);
 

@@ -136,7 +136,8 @@ static void on_loop(struct dhcp_interface *interface, const struct dhcp_event *e
 static void listen_to_others(struct dhcp_interface *interface, const struct dhcp_event *event)
 {
     struct error error;
-    bool boots = event->client.class == DHCP_CLIENT_PXE || event->client.class == DHCP_CLIENT_HTTP;
+    bool boots =
+        event->client.class != DHCP_CLIENT_OTHER && event->client.class != DHCP_CLIENT_PEER;
     if (boots && event->request == DHCP_DISCOVER)
         (void)dhcp_ports_hear_answers(&interface->ports, &interface->kernel, &error);
 }

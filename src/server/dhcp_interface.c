@@ -323,26 +323,29 @@ static void on_received(void *context, const uint8_t *packet, size_t length,
     drain(interface);
 }
 
-/* Another server tells a client what to boot: the journal has to know who it was. */
-static void note_foreign_offer(struct dhcp_interface *interface, const uint8_t *packet,
-                               size_t length)
+/* Another server answers a client: the journal has to know who it was. */
+static void note_foreign_answer(struct dhcp_interface *interface, const uint8_t *packet,
+                                size_t length)
 {
     struct dhcp_message message;
     if (dhcp_message_parse(packet, length, &message) < 0 || message.op != BOOTP_REPLY)
         return;
-    uint32_t server = dhcp_message_option_u32(&message, DHCP_OPTION_SERVER_ID);
-    bool boots = message.boot_file[0] ||
-                 dhcp_message_option(&message, DHCP_OPTION_BOOT_FILE, NULL) ||
-                 dhcp_message_option(&message, DHCP_OPTION_VENDOR_CLASS, NULL);
-    if (boots && server && server != dhcp_interface_address(interface))
-        boot_journal_foreign_offer(interface->dhcp->server, interface->kernel.name,
-                                   message.hardware_address, server);
+    const struct foreign_answer answer = {
+        .mac = message.hardware_address,
+        .server = dhcp_message_option_u32(&message, DHCP_OPTION_SERVER_ID),
+        .gives_address = message.your_address,
+        .names_boot_file = message.boot_file[0] ||
+                           dhcp_message_option(&message, DHCP_OPTION_BOOT_FILE, NULL) ||
+                           dhcp_message_option(&message, DHCP_OPTION_VENDOR_CLASS, NULL),
+    };
+    if (answer.server && answer.server != dhcp_interface_address(interface))
+        boot_journal_foreign_answer(interface->dhcp->server, interface->kernel.name, &answer);
 }
 
 static void on_found(void *context, const uint8_t *packet, size_t length)
 {
     struct dhcp_interface *interface = context;
-    note_foreign_offer(interface, packet, length);
+    note_foreign_answer(interface, packet, length);
     dhcp_server_probe_receive(interface->probe, packet, length, dhcp_interface_now_ms(interface));
     follow(interface);
 }

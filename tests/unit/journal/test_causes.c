@@ -25,7 +25,7 @@ TEST(test_link_down)
     assert_stopped(fixture, "The link of eth0 is down");
     assert_int_equal(fixture->report.cause_count, 1); /* it is certain */
     journal_link_changed(fixture->journal, "eth0", true, fixture->now_ms);
-    assert_stopped(fixture, "4011");
+    assert_stopped(fixture, "No DHCP server gave it an address");
 }
 
 TEST(test_cable_pulled_in_a_transfer)
@@ -68,25 +68,36 @@ TEST(test_our_answer_held_back)
 TEST(test_port_4011_filtered)
 {
     uefi_offer(fixture);
-    sleep_s(fixture, 15);
+    STEP(fixture, .step = JOURNAL_ADDRESS);
+    sleep_s(fixture, 14);
     assert_state(fixture, JOURNAL_BOOTING);
-    sleep_s(fixture, 10);
+    sleep_s(fixture, 2);
     assert_stopped(fixture, "UDP port 4011 of this server is filtered");
     assert_says(fixture, "Another PXE server");
 }
 
-TEST(test_port_4011_filtered_after_its_address)
+TEST(test_no_dhcp_server)
 {
     uefi_offer(fixture);
-    STEP(fixture, .step = JOURNAL_ADDRESS);
-    sleep_s(fixture, 16);
-    assert_stopped(fixture, "UDP port 4011 of this server is filtered");
+    sleep_s(fixture, 15);
+    assert_state(fixture, JOURNAL_BOOTING);
+    sleep_s(fixture, 10);
+    assert_stopped(fixture, "No DHCP server gave it an address, and beside others we give none");
+}
+
+TEST(test_our_offers_do_not_get_there)
+{
+    STEP(fixture, .step = JOURNAL_DISCOVER, .firmware = JOURNAL_FIRMWARE_BIOS);
+    STEP(fixture, .step = JOURNAL_OFFER, .detail = "undionly.kpxe", .gives_address = true);
+    sleep_s(fixture, 21);
+    assert_stopped(fixture, "Our answers do not get there");
 }
 
 TEST(test_port_69_filtered)
 {
     bios_offer(fixture);
-    sleep_s(fixture, 21);
+    STEP(fixture, .step = JOURNAL_ADDRESS, .detail = "192.168.200.7");
+    sleep_s(fixture, 16);
     assert_stopped(fixture, "UDP port 69 (TFTP) of this server is filtered");
 }
 
@@ -103,7 +114,8 @@ TEST(test_http_boot_filtered)
 {
     STEP(fixture, .step = JOURNAL_DISCOVER, .firmware = JOURNAL_FIRMWARE_UEFI_HTTP);
     STEP(fixture, .step = JOURNAL_OFFER, .detail = "http://192.168.200.1/snponly.efi");
-    sleep_s(fixture, 21);
+    STEP(fixture, .step = JOURNAL_ADDRESS, .detail = "192.168.200.7");
+    sleep_s(fixture, 16);
     assert_stopped(fixture, "boot HTTP server");
 }
 
@@ -127,10 +139,10 @@ TEST(test_firmware_that_takes_one_answer)
 {
     for (unsigned i = 0; i < 4; i++) {
         bios_offer(fixture);
+        journal_foreign_address(fixture->journal, &fixture->who, fixture->now_ms);
         sleep_s(fixture, 7);
     }
-    assert_stopped(fixture, "UDP port 69");
-    assert_says(fixture, "give it an address in clients");
+    assert_stopped(fixture, "give it an address in clients");
 }
 
 /* --- the boot file -------------------------------------------------------------------------------
@@ -196,13 +208,35 @@ TEST(test_own_drivers_hang)
 static void fail_file(struct fixture *fixture, enum journal_file_end end)
 {
     bios_offer(fixture);
-    STEP(fixture, .step = JOURNAL_FILE_FAILED, .detail = "undionly.kpxe", .file_end = end);
+    STEP(fixture, .step = JOURNAL_FILE_REQUEST, .detail = "undionly.kpxe");
+    STEP(fixture, .step = JOURNAL_FILE_FAILED, .detail = "undionly.kpxe: aborted", .file_end = end);
 }
 
 TEST(test_missing_file)
 {
-    fail_file(fixture, JOURNAL_FILE_MISSING);
-    assert_stopped(fixture, "undionly.kpxe is not there: install the package");
+    bios_offer(fixture);
+    STEP(fixture, .step = JOURNAL_FILE_MISSING, .detail = "undionly.kpxe");
+    sleep_s(fixture, 11);
+    assert_stopped(fixture, "undionly.kpxe is not among the boot files");
+}
+
+/* A signed chain looks for files that it can do without. */
+TEST(test_missing_file_is_no_stop_where_another_follows)
+{
+    uefi_file(fixture);
+    STEP(fixture, .step = JOURNAL_FILE_MISSING, .detail = "revocations_sku.efi");
+    STEP(fixture, .step = JOURNAL_FILE_MISSING, .detail = "revocations_sbat.efi");
+    STEP(fixture, .step = JOURNAL_FILE_REQUEST, .detail = "grubx64.efi");
+    sleep_s(fixture, 11);
+    assert_state(fixture, JOURNAL_BOOTING);
+}
+
+TEST(test_missing_file_while_the_system_runs)
+{
+    running(fixture);
+    STEP(fixture, .step = JOURNAL_FILE_MISSING, .detail = "favicon.ico");
+    sleep_s(fixture, 11);
+    assert_state(fixture, JOURNAL_RUNNING);
 }
 
 TEST(test_unreadable_file)
@@ -214,7 +248,7 @@ TEST(test_unreadable_file)
 TEST(test_unwanted_file)
 {
     fail_file(fixture, JOURNAL_FILE_ABORTED);
-    assert_stopped(fixture, "did not want the rest of undionly.kpxe");
+    assert_stopped(fixture, "did not want the rest of undionly.kpxe: too large for it");
 }
 
 TEST(test_loop)
@@ -234,10 +268,19 @@ TEST(test_http_filtered)
 {
     bios_file(fixture);
     ipxe_offer(fixture);
+    STEP(fixture, .step = JOURNAL_ADDRESS, .detail = "from server 192.168.200.254");
     sleep_s(fixture, 30); /* 16 s of them iPXE looks for an IPv6 router */
     assert_state(fixture, JOURNAL_BOOTING);
     sleep_s(fixture, 6);
     assert_stopped(fixture, "TCP port of the boot HTTP server is filtered");
+}
+
+TEST(test_no_address_for_ipxe)
+{
+    bios_file(fixture);
+    ipxe_offer(fixture);
+    sleep_s(fixture, 36);
+    assert_stopped(fixture, "No DHCP server gave iPXE an address");
 }
 
 TEST(test_may_not_boot)
@@ -412,7 +455,8 @@ int main(void)
         cmocka_unit_test(test_not_answered),
         cmocka_unit_test(test_our_answer_held_back),
         cmocka_unit_test(test_port_4011_filtered),
-        cmocka_unit_test(test_port_4011_filtered_after_its_address),
+        cmocka_unit_test(test_no_dhcp_server),
+        cmocka_unit_test(test_our_offers_do_not_get_there),
         cmocka_unit_test(test_port_69_filtered),
         cmocka_unit_test(test_port_69_filtered_after_4011),
         cmocka_unit_test(test_http_boot_filtered),
@@ -426,10 +470,13 @@ int main(void)
         cmocka_unit_test(test_uefi_got_a_bios_file),
         cmocka_unit_test(test_own_drivers_hang),
         cmocka_unit_test(test_missing_file),
+        cmocka_unit_test(test_missing_file_is_no_stop_where_another_follows),
+        cmocka_unit_test(test_missing_file_while_the_system_runs),
         cmocka_unit_test(test_unreadable_file),
         cmocka_unit_test(test_unwanted_file),
         cmocka_unit_test(test_loop),
         cmocka_unit_test(test_http_filtered),
+        cmocka_unit_test(test_no_address_for_ipxe),
         cmocka_unit_test(test_may_not_boot),
         cmocka_unit_test(test_disk_not_ready),
         cmocka_unit_test(test_port_3260_filtered),
