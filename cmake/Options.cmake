@@ -16,7 +16,8 @@ target_compile_options(
             -Werror -fno-common -fstack-protector-strong)
 
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
-  target_compile_options(nbt_flags INTERFACE -D_FORTIFY_SOURCE=2 -fPIE)
+  target_compile_options(nbt_flags INTERFACE -D_FORTIFY_SOURCE=2 -fPIE
+                         -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
   target_link_options(nbt_flags INTERFACE -pie -Wl,-z,relro,-z,now)
 endif()
 

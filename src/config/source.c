@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include <netboot-target/util/escape.h>
 
 #define TEXT_LIMIT_BYTES (1u << 20)
+#define SERVICE_USER     "netboot-target"
 #define FILE_LIMIT       64
 #define DEPTH_LIMIT      10
 
@@ -29,14 +31,28 @@ struct scan {
     unsigned depth;
 };
 
+/* Who the unit runs the daemon as. Its file may be root's, and its group's to read: so it cannot
+ * write what says what it serves. */
+static void find_service_account(uid_t *ret_user, gid_t *ret_group)
+{
+    const struct passwd *account = getpwnam(SERVICE_USER);
+    if (!account)
+        return;
+    *ret_user = account->pw_uid;
+    *ret_group = account->pw_gid;
+}
+
 int source_check_private(const char *path, const struct stat *status, struct error *why)
 {
+    uid_t service_user = geteuid();
+    gid_t service_group = (gid_t)-1; /* nobody's */
+    find_service_account(&service_user, &service_group);
     if (!S_ISREG(status->st_mode))
         return error_set(why, -EINVAL, "%s holds secrets and is no regular file", escaped(path));
-    if (status->st_uid != 0 && status->st_uid != geteuid())
+    if (status->st_uid != 0 && status->st_uid != geteuid() && status->st_uid != service_user)
         return error_set(why, -EPERM, "%s holds secrets and belongs to user %u: run chown root %s",
                          escaped(path), (unsigned)status->st_uid, escaped(path));
-    if (status->st_mode & 077)
+    if (status->st_mode & (status->st_gid == service_group ? 037 : 077))
         return error_set(why, -EPERM, "%s holds secrets and is open to others: run chmod 600 %s",
                          escaped(path), escaped(path));
     return 0;

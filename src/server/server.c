@@ -13,6 +13,7 @@
 #include "boot_files.h"
 #include "boot_journal.h"
 #include "boot_source.h"
+#include "inhibitor.h"
 #include "secrets.h"
 
 #include <netboot-target/util/array.h>
@@ -475,8 +476,10 @@ int server_run(const struct server_options *options)
             finish(&server);
         return 1;
     }
+    struct inhibitor *inhibitor = inhibitor_new(&server);
     sd_notify(0, "READY=1");
     ev_run(server.loop, 0);
+    inhibitor_free(inhibitor);
     if (!server.stuck)
         finish(&server);
     log_notice("ended");

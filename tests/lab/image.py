@@ -31,7 +31,14 @@ VARIANTS = {
         # isc-dhcp-client, arping and pgrep: dracut's network-legacy; gawk: ip=ibft needs awk's and().
         "packages": ["dracut", "dracut-network", "isc-dhcp-client", "iputils-arping", "procps",
                      "gawk"],
-        "kernel_line": f"root=LABEL={ROOT_LABEL} rd.iscsi.firmware=1 rd.neednet=1 ip=ibft"}}
+        "kernel_line": f"root=LABEL={ROOT_LABEL} rd.iscsi.firmware=1 rd.neednet=1 ip=ibft"},
+    # A machine that serves: everything that the package netboot-target needs and recommends, but not
+    # the package itself, and what tests look at it with.
+    "service": {
+        "packages": ["initramfs-tools", "libconfig9", "libev4", "libisal2", "libjansson4",
+                     "libmicrohttpd12", "libmnl0", "libssl3", "liburing2", "ipxe", "grub-common",
+                     "polkitd", "curl", "strace"],
+        "kernel_line": f"root=LABEL={ROOT_LABEL}"}}
 
 # Not needed to boot in an emulator, and most of what an initramfs would have to carry.
 LEFT_OUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*"] + [
@@ -57,7 +64,7 @@ def recipe_of(variant):
     text = hashlib.sha256(Path(__file__).read_bytes())
     for folder in "common", variant:
         for file in sorted((RECIPES / folder).rglob("*")):
-            text.update(str(file).encode() + (file.read_bytes() if file.is_file() else b""))
+            text.update(str(file.relative_to(RECIPES)).encode() + (file.read_bytes() if file.is_file() else b""))
     return text.hexdigest()
 
 
