@@ -18,6 +18,7 @@
  *   tftp_server.c   boot files by TFTP
  *   boot_http.c     boot files and scripts by HTTP
  *   boot_access.c   the menu's password, and keys for those who proved it
+ *   setup_http.c    setup scripts by HTTP
  *   boot_source.c   what each client boots
  *   boot_files.c    the loaders, kept in memory
  *   boot_journal.c  the journal: who did what, in the log and in the status
@@ -112,6 +113,7 @@ struct http_server;
 struct dhcp_server;
 struct tftp_server;
 struct boot_http;
+struct setup_http;
 struct boot_access;
 struct boot_source;
 struct boot_files;
@@ -140,6 +142,7 @@ struct server {
     struct boot_files *boot_files;
     struct boot_source *boot_source;
     struct boot_http *boot_http;
+    struct setup_http *setup_http;
     struct boot_access *boot_access;
     struct boot_journal *boot_journal;
     struct invitations *invitations; /* NULL: nobody has fetched a script yet */
@@ -353,3 +356,5 @@ void tftp_server_reload(struct server *server, struct config *config);
 void tftp_server_free(struct server *server);
 int boot_http_start(struct server *server, struct error *error);
 void boot_http_free(struct server *server);
+int setup_http_start(struct server *server, struct error *error);
+void setup_http_free(struct server *server);

@@ -403,7 +403,7 @@ static void raise_descriptor_limit(void)
 static void start_booting(struct server *server)
 {
     static int (*const parts[])(struct server * server, struct error * error) = {
-        boot_journal_start, boot_files_start,  boot_access_start,
+        boot_journal_start, boot_files_start,  boot_access_start, setup_http_start,
         boot_http_start,    tftp_server_start, dhcp_server_start,
     };
     struct error error;
@@ -447,6 +447,7 @@ static void finish(struct server *server)
     tftp_server_free(server);
     http_server_free(server);
     boot_http_free(server);
+    setup_http_free(server);
     boot_source_free(server);
     boot_files_free(server);
     boot_access_free(server);
