@@ -107,6 +107,13 @@ enum config_digests {
     CONFIG_DIGESTS_PREFER,
     CONFIG_DIGESTS_REQUIRE
 };
+/* Which words a kernel line gets; auto: as the initramfs is found to be. */
+enum config_initramfs {
+    CONFIG_INITRAMFS_AUTO,
+    CONFIG_INITRAMFS_DRACUT,
+    CONFIG_INITRAMFS_TOOLS,
+    CONFIG_INITRAMFS_MKINITCPIO
+};
 enum config_write_mode { CONFIG_WRITE_AUTO, CONFIG_WRITE_DIRECT, CONFIG_WRITE_BUFFERED };
 enum config_io_engine { CONFIG_ENGINE_AUTO, CONFIG_ENGINE_URING, CONFIG_ENGINE_THREADS };
 /* How a PXE firmware is answered: with option 43 (boot file at once), without it (4011). */
@@ -152,6 +159,20 @@ struct config_lun {
     uint32_t rotation_rate; /* SBC-3 §6.5.3; CONFIG_UNSET: the device's */
 };
 
+/* What is looked for on a target's disks, and how its kernels are started. */
+struct config_kernels {
+    struct config_place place;
+    bool discover;
+    char *partition;      /* UUID=, LABEL=, PARTUUID=, PARTLABEL= or a number; NULL: all of them */
+    char *path;           /* the folder of the kernels in it; NULL: the usual ones */
+    char *cmdline;        /* for kernels without a loader entry; NULL: as the disk has it */
+    char *cmdline_append; /* NULL: nothing */
+    CONFIG_LIST(char *) cmdline_remove;
+    bool keep_quiet;
+    char *netroot; /* NULL: by iBFT */
+    enum config_initramfs initramfs;
+};
+
 struct config_target {
     struct config_place place;
     char *name;  /* unique, [A-Za-z0-9._-]{1,64} */
@@ -166,6 +187,7 @@ struct config_target {
     uint64_t hold_ms; /* how long the disk stays its owner's after the last session is lost */
     bool open;        /* any machine that asks is booted from it, secrets in its script */
     enum config_digests digests;
+    struct config_kernels kernels;
 };
 
 struct config_interface {
@@ -226,6 +248,14 @@ struct config_boot {
     enum config_chainload chainload;
 };
 
+/* How disks are searched for what they can boot. */
+struct config_discovery {
+    struct config_place place;
+    uint64_t memory_bytes; /* kernels and initrds of all disks together */
+    uint64_t time_ms;      /* one disk may take */
+    bool without_landlock;
+};
+
 struct config_status {
     struct config_place place;
     CONFIG_LIST(struct config_endpoint) listen;
@@ -280,6 +310,7 @@ struct config {
     struct secret secret_key; /* secrets are derived from it; length 0: generated and kept */
     struct config_menu menu;
     struct config_boot boot;
+    struct config_discovery discovery;
     struct config_status status;
     struct config_io io;
     struct config_limits limits;
@@ -345,7 +376,7 @@ const struct config_target *config_find_target(const struct config *config, cons
 /* ---------------------------------------------------------------- comparing, for a reload */
 
 enum config_change {
-    CONFIG_UNCHANGED, /* its sessions stay */
+    CONFIG_UNCHANGED, /* its sessions stay; `kernels` may be another */
     CONFIG_CHANGED,
     CONFIG_ADDED,  /* old is NULL */
     CONFIG_REMOVED /* new is NULL */

@@ -24,7 +24,8 @@ int config_diff(const struct config *old, const struct config *new, struct confi
         const struct config_target *after = config_find_target(new, before->name);
         enum config_change change = CONFIG_REMOVED;
         if (after)
-            change = section_same(section, before, after) ? CONFIG_UNCHANGED : CONFIG_CHANGED;
+            change = section_same_for_sessions(section, before, after) ? CONFIG_UNCHANGED
+                                                                       : CONFIG_CHANGED;
         changes[count++] =
             (struct config_target_change){.change = change, .old = before, .new = after};
     }

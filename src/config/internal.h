@@ -49,6 +49,7 @@ struct key {
     const struct value_type *type; /* of the value or of each element; NULL: a group */
     const struct section *section; /* of the group or of each group of a list */
     bool list;
+    bool live;            /* of a target: a change lets its sessions go on */
     bool commented;       /* in the example: another key of the group says the same or forbids it */
     size_t offset;        /* in the struct of the section it belongs to */
     const char *fallback; /* the default as text, list elements apart by a space; NULL: not set */
@@ -99,6 +100,8 @@ void section_done(const struct section *section, void *object);
 /* Whether one key has the same content in two structs of its section. */
 bool key_same(const struct key *key, const void *one, const void *two);
 bool section_same(const struct section *section, const void *one, const void *two);
+/* Keys that are `live` aside. */
+bool section_same_for_sessions(const struct section *section, const void *one, const void *two);
 
 /* ---------------------------------------------------------------- problems (errors.c) */
 

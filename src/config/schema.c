@@ -43,6 +43,10 @@ static const struct word digests[] = {
 static const struct word write_modes[] = {
     {"auto", CONFIG_WRITE_AUTO}, {"direct", CONFIG_WRITE_DIRECT},
     {"buffered", CONFIG_WRITE_BUFFERED}, {NULL, 0}};
+static const struct word initramfs[] = {
+    {"auto", CONFIG_INITRAMFS_AUTO}, {"dracut", CONFIG_INITRAMFS_DRACUT},
+    {"initramfs-tools", CONFIG_INITRAMFS_TOOLS}, {"mkinitcpio", CONFIG_INITRAMFS_MKINITCPIO},
+    {NULL, 0}};
 static const struct word engines[] = {
     {"auto", CONFIG_ENGINE_AUTO}, {"uring", CONFIG_ENGINE_URING},
     {"threads", CONFIG_ENGINE_THREADS}, {NULL, 0}};
@@ -157,6 +161,39 @@ static const struct key lun_keys[] = {
 #undef FIELD
 SECTION(lun, lun_keys, struct config_lun);
 
+#define FIELD(field) .offset = offsetof(struct config_kernels, field)
+static const struct key kernels_keys[] = {
+    {.name = "discover", .type = &value_bool, FIELD(discover), .fallback = "true",
+     .help = "Look on the disks, while nobody has them in use, for kernels and boot loaders."},
+    {.name = "partition", .type = &value_string, FIELD(partition), .minimum = 1, .maximum = 128,
+     .unset = "all of them", .example = "UUID=00112233-4455-6677-8899-aabbccddeeff",
+     .help = "The only partition to look in: UUID=, LABEL=, PARTUUID=, PARTLABEL= or its number."},
+    {.name = "path", .type = &value_path, FIELD(path), .unset = "the usual ones",
+     .example = "/boot",
+     .help = "The only folder to look in, as the partition itself names it."},
+    {.name = "cmdline", .type = &value_ascii, FIELD(cmdline), .minimum = 1, .maximum = 1024,
+     .unset = "from grub.cfg, /etc/kernel/cmdline or /etc/default/grub of the disk",
+     .example = "root=LABEL=root ro",
+     .help = "Command line of kernels that have no loader entry."},
+    {.name = "cmdline-append", .type = &value_ascii, FIELD(cmdline_append), .minimum = 1,
+     .maximum = 1024, .unset = "nothing", .example = "console=ttyS0",
+     .help = "Words to add to every kernel's command line."},
+    {.name = "cmdline-remove", .type = &value_ascii, .list = true, FIELD(cmdline_remove),
+     .minimum = 1, .maximum = 128, .limit = 32, .unset = "nothing", .example = "nomodeset",
+     .help = "Words to take from it; a name takes name=value too. What breaks a boot over the "
+             "network goes in any case."},
+    {.name = "keep-quiet", .type = &value_bool, FIELD(keep_quiet), .fallback = "false",
+     .help = "Leave quiet, splash and rhgb there; without them the screen tells what happens."},
+    {.name = "netroot", .type = &value_ascii, FIELD(netroot), .minimum = 1, .maximum = 400,
+     .unset = "the disk is found by the iBFT", .example = "iscsi:192.168.200.1::::iqn.2026-11.x:y",
+     .help = "Tell dracut the disk in words, where a firmware's iBFT is broken."},
+    {.name = "initramfs", .type = &value_word, FIELD(initramfs), .words = initramfs,
+     .fallback = "auto",
+     .help = "Who made the initramfs, which decides the words that it needs; auto looks into it."},
+};
+#undef FIELD
+SECTION(kernels, kernels_keys, struct config_kernels);
+
 #define FIELD(field) .offset = offsetof(struct config_target, field)
 static const struct key target_keys[] = {
     {.name = "name", .type = &value_name, FIELD(name), .minimum = 1, .maximum = 64,
@@ -189,6 +226,8 @@ static const struct key target_keys[] = {
     {.name = "digests", .type = &value_word, FIELD(digests), .words = digests, .fallback = "allow",
      .help = "CRC32C digests: refused, taken where the initiator wants nothing else, taken "
              "wherever offered, or demanded. They cost the zero-copy path."},
+    {.name = "kernels", .section = &kernels, FIELD(kernels), .live = true,
+     .help = "What the menu offers of the kernels on its disks."},
 };
 #undef FIELD
 SECTION(target, target_keys, struct config_target);
@@ -311,6 +350,21 @@ static const struct key boot_keys[] = {
 #undef FIELD
 SECTION(boot, boot_keys, struct config_boot);
 
+#define FIELD(field) .offset = offsetof(struct config_discovery, field)
+static const struct key discovery_keys[] = {
+    {.name = "memory", .type = &value_size, FIELD(memory_bytes), .fallback = "512M",
+     .minimum = 0, .maximum = 1 * TEBI,
+     .help = "Kernels and initrds kept in memory, the newest first; the others are only listed."},
+    {.name = "time", .type = &value_duration, FIELD(time_ms), .fallback = "2m",
+     .minimum = 1 * SECONDS, .maximum = 1 * HOURS,
+     .help = "How long looking through one disk may take."},
+    {.name = "without-landlock", .type = &value_bool, FIELD(without_landlock), .fallback = "false",
+     .help = "Look through disks also where the kernel has no Landlock, which keeps the helper that "
+             "does it from every other file."},
+};
+#undef FIELD
+SECTION(discovery, discovery_keys, struct config_discovery);
+
 static const struct key status_keys[] = {
     {.name = "listen", .type = &value_endpoint, .list = true,
      .offset = offsetof(struct config_status, listen), .limit = 16,
@@ -411,6 +465,8 @@ static const struct key config_keys[] = {
                 "start, also without a disk."),
     {.name = "menu", .section = &menu, FIELD(menu), .help = "The boot menu."},
     {.name = "boot", .section = &boot, FIELD(boot), .help = "Boot files and how they are served."},
+    {.name = "discovery", .section = &discovery, FIELD(discovery),
+     .help = "How disks are searched for kernels and boot loaders."},
     {.name = "status", .section = &status, FIELD(status), .help = "The status page."},
     {.name = "io", .section = &io, FIELD(io), .help = "How the disks are read and written."},
     {.name = "limits", .section = &limits, FIELD(limits), .help = "Every limit there is."},

@@ -85,3 +85,11 @@ bool section_same(const struct section *section, const void *one, const void *tw
             return false;
     return true;
 }
+
+bool section_same_for_sessions(const struct section *section, const void *one, const void *two)
+{
+    for (unsigned i = 0; i < section->count; i++)
+        if (!section->keys[i].live && !key_same(&section->keys[i], one, two))
+            return false;
+    return true;
+}

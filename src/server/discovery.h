@@ -11,9 +11,12 @@
 #include <netboot-target/boot/catalog.h>
 
 int discovery_start(struct server *server);
-void discovery_reload(struct server *server, struct config *config);
+/* The new configuration is in force. */
+void discovery_reload(struct server *server);
 void discovery_free(struct server *server);
 
+/* Why there is no newer result, a clause; "": it is the newest. */
+const char *discovery_problem(const struct served_lun *lun);
 /* The newest result, NULL: none yet. Take a reference to keep it over a turn of the loop. */
 struct boot_catalog *discovery_catalog(const struct server *server, const struct served_lun *lun);
 /* True while a helper reads this disk, or will in a moment. */
@@ -27,3 +30,5 @@ int discovery_rescan(struct server *server, struct served_lun *lun, struct error
 void discovery_lun_opened(struct served_lun *lun);
 void discovery_sessions_changed(struct served_target *target);
 void discovery_lun_closing(struct served_lun *lun);
+/* Sees to discovery_sessions_changed(). */
+void discovery_iscsi_event(struct server *server, const struct iscsi_event *event);

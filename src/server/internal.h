@@ -14,6 +14,8 @@
  *   identity.c      who a LUN is: configured, stored, derived or generated
  *   state.c         the state directory: records that survive the process
  *   http_server.c   libmicrohttpd in the loop
+ *   discovery.c     when a disk is searched for what it can boot; discovery_helper.c the process
+ *                   that does it, discovery_blobs.c the kernels it found
  *   dhcp_server.c   the boot interfaces, DHCP on them
  *   tftp_server.c   boot files by TFTP
  *   boot_http.c     boot files and scripts by HTTP
@@ -72,6 +74,7 @@ struct served_lun {
     uint64_t first_try_us;
     bool reported;
     struct open_attempt *attempt; /* a worker is at it */
+    struct discovered *discovered; /* LUN_OPEN: what can be booted from it, see discovery.c */
 };
 
 /* A client with images of its own is known by its MAC as 52-54-00-ab-cd-ef, else by the UUID or
@@ -118,6 +121,7 @@ struct boot_access;
 struct boot_source;
 struct boot_files;
 struct boot_journal;
+struct discovery;
 struct invitations;
 struct state;
 
@@ -145,6 +149,7 @@ struct server {
     struct setup_http *setup_http;
     struct boot_access *boot_access;
     struct boot_journal *boot_journal;
+    struct discovery *discovery; /* NULL: out of memory */
     struct invitations *invitations; /* NULL: nobody has fetched a script yet */
     struct dhcp_server *dhcp; /* NULL: no machine is booted from here */
     struct tftp_server *tftp;

@@ -3,6 +3,7 @@
  * logins to remember.
  */
 #include "boot_journal.h"
+#include "discovery.h"
 #include "iscsi_client.h"
 
 #include <netboot-target/util/escape.h>
@@ -66,6 +67,7 @@ static void on_event(void *context, const struct iscsi_event *event)
     invitations_note_event(server, event);
     note_failed_login(server, event);
     boot_journal_iscsi(server, event);
+    discovery_iscsi_event(server, event);
     log_event(server, event);
 }
 

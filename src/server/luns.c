@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "discovery.h"
 
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/cleanup.h>
@@ -115,6 +115,7 @@ static void lun_opened(struct served_lun *lun, struct open_attempt *attempt)
                   lun->device->path);
     lun->state = LUN_OPEN;
     lun->error.text[0] = '\0';
+    discovery_lun_opened(lun);
     target_assemble(lun->target);
 }
 
@@ -199,6 +200,7 @@ static void flushed(struct block_request *request)
 
 void lun_close(struct served_lun *lun)
 {
+    discovery_lun_closing(lun);
     struct closing *closing = lun->device->geometry.read_only || lun->config->read_only
                                   ? NULL
                                   : calloc(1, sizeof *closing);

@@ -13,6 +13,7 @@
 #include "boot_files.h"
 #include "boot_journal.h"
 #include "boot_source.h"
+#include "discovery.h"
 #include "inhibitor.h"
 #include "secrets.h"
 
@@ -218,6 +219,7 @@ static void reload(struct server *server)
     iscsi_node_set_limits(server->node, &limits);
     config_unref(server->config);
     server->config = config;
+    discovery_reload(server);
     client_targets_start(server);
     apply_log_level(server);
     server_targets_changed(server);
@@ -430,6 +432,8 @@ static int start(struct server *server, struct error *error)
         result = iscsi_server_start(server, error);
     if (!result) /* without it disks are served all the same */
         (void)http_server_start(server, error);
+    if (!result && discovery_start(server))
+        result = error_set(error, -ENOMEM, "out of memory");
     if (!result)
         result = targets_start(server, error);
     if (!result) {
@@ -450,6 +454,7 @@ static void finish(struct server *server)
     setup_http_free(server);
     boot_source_free(server);
     boot_files_free(server);
+    discovery_free(server);
     boot_access_free(server);
     iscsi_server_free(server);
     iscsi_node_free(server->node);

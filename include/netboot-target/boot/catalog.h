@@ -1,7 +1,8 @@
 /*
  * catalog.h - what can be booted from one disk: found by the helper process, offered by the
  * menu. Pure data, and the two ways it is made: in the helper from the disk's bytes, in the daemon
- * from what the helper wrote. A catalog is immutable once it is made; files are shared.
+ * from what the helper wrote. A catalog is immutable once it is made, but for `stale`; files are
+ * shared.
  *
  *   disk ── netboot-target-discover ── stream ── boot_catalog_reader ── boot_catalog ── menu
  *
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include <netboot-target/util/buffer.h>
+#include <netboot-target/util/cleanup.h>
 #include <netboot-target/util/error.h>
 
 #define BOOT_CATALOG_ENTRIES_LIMIT 128u
@@ -36,6 +38,7 @@ enum boot_initramfs {
     BOOT_INITRAMFS_DRACUT,
     BOOT_INITRAMFS_TOOLS, /* Debian's and Ubuntu's initramfs-tools */
     BOOT_INITRAMFS_MKINITCPIO,
+    BOOT_INITRAMFS_COUNT
 };
 
 /* Which clients can start it. */
@@ -47,18 +50,34 @@ enum boot_machine {
     BOOT_MACHINE_RISCV64 = 1 << 4,
 };
 
+/* The bytes of a kernel or initrd in memory. Catalogs share them: a rescan that finds the same file
+ * takes the same blob. */
+struct boot_blob {
+    const uint8_t *data;
+    uint64_t bytes;
+    uint8_t sha256[32];                      /* filled in when a catalog takes it */
+    unsigned references;                     /* on the loop's thread only */
+    void (*release)(struct boot_blob *blob); /* the last one went: frees data and blob */
+};
+struct boot_blob *boot_blob_ref(struct boot_blob *blob);
+void boot_blob_unref(struct boot_blob *blob); /* NULL is accepted */
+
 /* A kernel or initrd as the client loads it: whole, size and header checked. */
 struct boot_catalog_file {
-    char *name; /* its last path component, [A-Za-z0-9._-]: for URLs and `initrd=` */
+    char *name; /* [A-Za-z0-9._-], no two in a catalog are alike: for URLs and `initrd=` */
     uint64_t bytes;
-    const uint8_t *data; /* NULL: listed only, it did not fit in memory */
+    const uint8_t *data; /* of the blob; NULL: listed only, it did not fit in memory */
     uint8_t sha256[32];
+    struct boot_blob *blob;
+    bool is_sent; /* only while it is written: the bytes go with the index */
+    bool is_kept; /* the reader has them already */
 };
 
 struct boot_entry {
     enum boot_entry_kind kind;
     char id[BOOT_ENTRY_ID_BYTES]; /* the same after a rescan and a restart */
     char title[BOOT_ENTRY_TITLE_BYTES];
+    char *source;      /* where it was found: "/loader/entries/debian.conf on partition 2" */
     unsigned machines; /* enum boot_machine bits */
     /* BOOT_ENTRY_LINUX */
     unsigned kernel; /* index into files */
@@ -81,15 +100,45 @@ struct boot_catalog {
     unsigned file_count;
     char **notes; /* sentences for the journal: what could not be read, in which partition, why */
     unsigned note_count;
-    bool stale; /* a filesystem is marked dirty now: this is the last clean result */
+    bool
+        stale; /* a filesystem with kernels is marked dirty now: what is of it is older than that */
     uint64_t scanned_unix_seconds;
     unsigned references; /* on the loop's thread only */
 };
 
 struct boot_catalog *boot_catalog_ref(struct boot_catalog *catalog);
 void boot_catalog_unref(struct boot_catalog *catalog); /* NULL is accepted */
-/* NULL: there is no entry of this id. */
+DEFINE_CLEANUP(struct boot_catalog *, boot_catalog_unref)
+/* NULL: there is no entry of this id. A NULL catalog has none. */
 const struct boot_entry *boot_catalog_find(const struct boot_catalog *catalog, const char *id);
+/* True for text without control characters that is valid UTF-8 and at most `limit` bytes long. */
+bool boot_catalog_text_is_clean(const char *text, size_t limit);
+
+/* --- the index: a catalog as JSON ----------------------------------------------------------------
+ */
+
+#define BOOT_INDEX_BYTES_LIMIT (1u << 20)
+
+/* Appends it; `out` is `failed` when it was too much. */
+void boot_catalog_write(struct buffer *out, const struct boot_catalog *catalog);
+
+/* What came with an index. */
+struct boot_deliveries {
+    struct boot_blob *const *blobs; /* of the files that are sent, in their order */
+    unsigned blob_count;
+    /* A blob that is known already; it is borrowed, or NULL. */
+    struct boot_blob *(*find)(void *context, const uint8_t sha256[32], uint64_t bytes);
+    void *context;
+};
+
+/*
+ * Reads what the helper wrote, and trusts nothing of it: every number is in its range, every string
+ * clean, every file that is sent has a blob of its size. Takes references to the blobs it uses.
+ * NULL: `error` says what is wrong. The catalog has one reference.
+ */
+struct boot_catalog *boot_catalog_read(const void *index, size_t length,
+                                       const struct boot_deliveries *deliveries,
+                                       struct error *error);
 
 /* --- the command line
  * -----------------------------------------------------------------------------

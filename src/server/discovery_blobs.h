@@ -1,0 +1,27 @@
+/*
+ * discovery_blobs.h - kernels and initrds in memory: sealed memory files of the helper, mapped
+ * read-only. Nobody can change or shorten them any more, so reading them never faults.
+ */
+#pragma once
+#include <netboot-target/boot/catalog.h>
+#include <netboot-target/util/error.h>
+
+struct mapped_blob {
+    struct boot_blob blob;
+    struct mapped_blob *prev, *next;
+    struct discovery_blobs *all;
+    bool counted; /* by whoever walks them */
+};
+
+/* Every blob there is. It must outlive them. */
+struct discovery_blobs {
+    struct mapped_blob *list;
+};
+
+/* Maps a memory file; the descriptor stays the caller's. NULL: it is none that nobody can change,
+ * or longer than `limit_bytes`; `error` says so. One reference. */
+struct boot_blob *discovery_blob_map(struct discovery_blobs *all, int descriptor,
+                                     uint64_t limit_bytes, struct error *error);
+/* NULL: there is none of this content. Borrowed. */
+struct boot_blob *discovery_blob_find(struct discovery_blobs *all, const uint8_t sha256[32],
+                                      uint64_t bytes);
