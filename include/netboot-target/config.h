@@ -107,6 +107,7 @@ enum config_digests {
     CONFIG_DIGESTS_PREFER,
     CONFIG_DIGESTS_REQUIRE
 };
+enum config_others { CONFIG_OTHERS_REFUSE, CONFIG_OTHERS_READ_ONLY };
 /* Which words a kernel line gets; auto: as the initramfs is found to be. */
 enum config_initramfs {
     CONFIG_INITRAMFS_AUTO,
@@ -184,8 +185,10 @@ struct config_target {
     CONFIG_LIST(char *) initiators; /* name patterns with * and ?, lower case; empty: everyone */
     CONFIG_LIST(struct config_network) addresses; /* empty: everyone */
     bool shared;                                  /* several initiators may write at once */
+    enum config_others others; /* not shared: what those get who do not own the disk */
     uint64_t hold_ms; /* how long the disk stays its owner's after the last session is lost */
-    bool open;        /* any machine that asks is booted from it, secrets in its script */
+    uint64_t after_script_ms; /* first logins only so soon after a boot script; 0: at any time */
+    bool open;                /* any machine that asks is booted from it, secrets in its script */
     enum config_digests digests;
     struct config_kernels kernels;
 };

@@ -92,8 +92,10 @@ struct iscsi_target_options {
     unsigned initiator_count;
     const char *const *addresses; /* allowed sources "192.0.2.0/24"; none: all */
     unsigned address_count;
-    bool shared;      /* several initiators may write its LUNs */
-    uint64_t hold_ms; /* how long a lost owner keeps a target that is not shared */
+    bool shared;          /* several initiators may write its LUNs */
+    bool others_may_read; /* not shared: others than the owner get a read-only view */
+    uint64_t hold_ms;     /* how long a lost owner keeps a target that is not shared */
+    bool invited_only;    /* logins have to pass the callback is_invited() */
     enum iscsi_digest_policy header_digest, data_digest;
     bool initial_r2t; /* Yes: no unsolicited Data-Out */
 };
@@ -107,9 +109,29 @@ struct scsi_target *iscsi_target_scsi(const struct iscsi_target *target);
 /* Until every LUN is open, and while draining: logins are answered 03/01 (service unavailable,
  * retry), never 02/xx, at which initiators give up. Targets begin not ready. */
 void iscsi_target_set_ready(struct iscsi_target *target, bool ready);
-/* The initiator that owns the writable LUNs, "" when nobody. From the store at start. */
-void iscsi_target_set_owner(struct iscsi_target *target, const char *initiator, uint64_t now_us);
+
+/* The initiator that owns the writable LUNs: the first to log in, until it logs out, or until it
+ * has been lost for the hold time and another one comes. */
+struct iscsi_owner {
+    const char *initiator; /* "": nobody */
+    unsigned sessions;     /* of its; those that drain included */
+    uint64_t owned_us;
+    uint64_t lost_us;      /* how long ago it lost its last session; 0 while it has one */
+    uint64_t hold_left_us; /* how long it is still waited for; 0 while it has one */
+};
+void iscsi_target_get_owner(const struct iscsi_target *target, uint64_t now_us,
+                            struct iscsi_owner *ret_owner);
 const char *iscsi_target_owner(const struct iscsi_target *target);
+/* From the store, before the first login: as if it had just been lost. */
+void iscsi_target_set_owner(struct iscsi_target *target, const char *initiator, uint64_t owned_us,
+                            uint64_t now_us);
+/* What the callback keep_owner() asked for is on stable storage, or never will be. */
+void iscsi_target_owner_kept(struct iscsi_node *node, struct iscsi_target *target);
+/* A person takes the target from its owner: its sessions end, and when their last I/O has landed
+ * the target is free, or held for the initiator `next` ("": for nobody). -ENOENT: nobody owns it;
+ * -EINVAL: `next` is no name. */
+int iscsi_target_release_owner(struct iscsi_node *node, struct iscsi_target *target,
+                               const char *next);
 
 /* ── what happens, for the journal, the log and the status ───────────────────────────────────────
  */
@@ -134,6 +156,7 @@ struct iscsi_event {
     uint16_t tsih;
     uint8_t status_class, status_detail;
     bool mutual_chap;   /* LOGIN_BROKEN: we had just proven who we are */
+    bool logged_out;    /* SESSION_ENDED: by its own will, for good */
     const char *reason; /* a sentence, safe to print */
 };
 
@@ -143,9 +166,17 @@ struct iscsi_callbacks {
      * what iscsi_connection_new() was given. */
     void (*output_ready)(void *context, void *owner);
     /* The connection is over (peer error, logout answered, reinstated, deadline): flush nothing
-     * more, close the socket, call iscsi_connection_close(). Never called inside another call for
-     * this connection; iscsi_connection_received() returns an error instead. */
+     * more, close the socket, call iscsi_connection_close() before returning. Never called inside
+     * another call for this connection; iscsi_connection_received() returns an error instead. */
     void (*close)(void *context, void *owner);
+    /* Monotonic, for what happens on its own. */
+    uint64_t (*now_us)(void *context);
+    /* The target has another owner, or none. Keep it durably, then call iscsi_target_owner_kept(),
+     * at once or later: until then its sessions hear nothing. NULL: owners are not kept. */
+    void (*keep_owner)(void *context, struct iscsi_target *target);
+    /* May this initiator log in to a target of invited ones? NULL: it may not. */
+    bool (*is_invited)(void *context, const struct iscsi_target *target, const char *initiator,
+                       const struct sockaddr_storage *peer);
 };
 
 /* ── the node: all targets and sessions behind the portals ───────────────────────────────────────
@@ -186,6 +217,8 @@ void iscsi_node_drain(struct iscsi_node *node);
 bool iscsi_node_waits_for_logout(const struct iscsi_node *node);
 /* Closes every connection; each drains and frees itself. */
 void iscsi_node_close_all(struct iscsi_node *node);
+/* Ends the session with this TSIH as if its connection were lost. False: there is none. */
+bool iscsi_node_drop_session(struct iscsi_node *node, uint16_t tsih, const char *reason);
 unsigned iscsi_node_connection_count(const struct iscsi_node *node); /* draining ones included */
 unsigned iscsi_node_session_count(const struct iscsi_node *node);
 
@@ -197,6 +230,7 @@ struct iscsi_session_info {
     const uint8_t *isid;
     uint16_t tsih;
     bool discovery;
+    bool read_only; /* a view of what somebody else owns */
     bool header_digest, data_digest, initial_r2t, immediate_data;
     uint32_t max_send_bytes, max_receive_bytes, max_burst_bytes, first_burst_bytes;
     const char *auth; /* "none", "CHAP", "mutual CHAP" */

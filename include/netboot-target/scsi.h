@@ -94,6 +94,9 @@ struct scsi_lu *scsi_target_lu(const struct scsi_target *target, unsigned lun);
  * name), the identity that persistent reservations are kept for. */
 struct scsi_nexus *scsi_nexus_new(struct scsi_target *target, const char *initiator_port,
                                   uint16_t target_portal_group);
+/* A view of what others write, before its first task: nothing it sends changes the medium or what
+ * other nexuses find. */
+void scsi_nexus_set_read_only(struct scsi_nexus *nexus);
 /* I_T nexus loss: aborts its tasks (their `abort` is called), waits for those the disk still works
  * on, gives up what a nexus holds (SPC-2 reservation, PREVENT), frees it, then calls `ended`.
  * `ended` may run inside this call when nothing is to be waited for. It also waits for tasks that

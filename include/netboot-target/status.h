@@ -51,10 +51,12 @@ struct status_lun {
 
 struct status_target {
     const char *name, *iqn;
-    const char *auth;         /* "none", "chap", "mutual" */
-    const char *secrets_path; /* where generated secrets lie */
-    const char *owner;        /* the initiator that owns the writable LUNs */
-    bool ready;               /* it takes logins */
+    const char *auth;                  /* "none", "chap", "mutual" */
+    const char *secrets_path;          /* where generated secrets lie */
+    const char *owner;                 /* the initiator that owns the writable LUNs */
+    uint64_t owner_since_unix_seconds; /* 0: nobody owns it */
+    uint64_t hold_ends_unix_seconds; /* the owner is lost and waited for until then; 0: it is not */
+    bool ready;                      /* it takes logins */
     bool shared;
     const struct status_lun *luns;
     unsigned lun_count;
@@ -65,6 +67,7 @@ struct status_session {
     const char *isid; /* 12 hexadecimal digits */
     uint16_t tsih;    /* no two sessions have the same */
     bool discovery;
+    bool read_only;   /* a view of what another initiator owns */
     const char *auth; /* "none", "CHAP", "mutual CHAP" */
     bool header_digest, data_digest, initial_r2t, immediate_data;
     uint32_t max_send_bytes, max_receive_bytes, max_burst_bytes, first_burst_bytes;

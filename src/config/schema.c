@@ -40,6 +40,8 @@ static const struct word chap_algorithms[] = {
 static const struct word digests[] = {
     {"none", CONFIG_DIGESTS_NONE}, {"allow", CONFIG_DIGESTS_ALLOW},
     {"prefer", CONFIG_DIGESTS_PREFER}, {"require", CONFIG_DIGESTS_REQUIRE}, {NULL, 0}};
+static const struct word others[] = {
+    {"refuse", CONFIG_OTHERS_REFUSE}, {"read-only", CONFIG_OTHERS_READ_ONLY}, {NULL, 0}};
 static const struct word write_modes[] = {
     {"auto", CONFIG_WRITE_AUTO}, {"direct", CONFIG_WRITE_DIRECT},
     {"buffered", CONFIG_WRITE_BUFFERED}, {NULL, 0}};
@@ -218,8 +220,18 @@ static const struct key target_keys[] = {
     {.name = "shared", .type = &value_bool, FIELD(shared), .fallback = "false",
      .help = "Let several initiators write at once: for clusters with reservations only. "
              "Otherwise a writable disk has one owner at a time."},
-    {.name = "hold", .type = &value_duration, FIELD(hold_ms), .fallback = "2m", .maximum = 7 * DAYS,
-     .help = "How long the disk stays its owner's after its last session is lost."},
+    {.name = "others", .type = &value_word, FIELD(others), .words = others, .fallback = "refuse",
+     .help = "What an initiator gets that does not own the disk: refuse, or read-only, which is a "
+             "view of a disk that somebody else is writing, good for looking but not for trust."},
+    {.name = "hold", .type = &value_duration, FIELD(hold_ms), .fallback = "10m",
+     .maximum = 7 * DAYS,
+     .help = "How long the disk stays its owner's after its last session is lost, or after a "
+             "restart. POST /targets/NAME/owner/release ends it."},
+    {.name = "after-script", .type = &value_duration, FIELD(after_script_ms), .fallback = "0",
+     .maximum = 1 * DAYS,
+     .help = "Take an initiator's first login only so long after it has fetched its boot script "
+             "from the same address; 0: at any time. One that is known comes back whenever and "
+             "from wherever it likes."},
     {.name = "open", .type = &value_bool, FIELD(open), .fallback = "false",
      .help = "Boot any machine that asks from this target, with the secrets in its script; "
              "otherwise only those in clients."},

@@ -26,6 +26,7 @@ void connection_event(struct iscsi_connection *connection, enum iscsi_event_kind
         event.target = session->login.target ? session->login.target->name : "";
         event.isid = session->login.isid;
         event.tsih = session->tsih;
+        event.logged_out = session_gave_up(session);
     } else {
         event.initiator = login ? iscsi_login_initiator_name(login) : "";
         event.target = login ? iscsi_login_target_name(login) : "";
@@ -220,17 +221,6 @@ static void drop_answers(struct iscsi_connection *connection)
     }
 }
 
-/* A login that waited for an old session does so no more. */
-static void leave_reinstatement(struct iscsi_connection *connection)
-{
-    struct iscsi_session *session;
-    DL_FOREACH (connection->node->sessions, session)
-        if (session->successor == connection)
-            session->successor = NULL;
-    free(connection->last_login_response);
-    connection->last_login_response = NULL;
-}
-
 void iscsi_connection_close(struct iscsi_connection *connection, const char *reason)
 {
     struct iscsi_node *node = connection->node;
@@ -243,7 +233,8 @@ void iscsi_connection_close(struct iscsi_connection *connection, const char *rea
     connection->in.handler = NULL;
     connection->in.destination = NULL;
     DL_DELETE(node->connections, connection);
-    leave_reinstatement(connection);
+    free(connection->last_login_response);
+    connection->last_login_response = NULL;
     management_drop_all(connection);
     drop_answers(connection);
     if (connection->session)

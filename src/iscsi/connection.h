@@ -109,7 +109,8 @@ struct iscsi_command {
 struct iscsi_session {
     struct iscsi_session *prev, *next; /* node->sessions */
     struct iscsi_connection *connection;
-    struct iscsi_connection *successor; /* a login that reinstates it and waits for its drain */
+    bool makes_way; /* it was ended, for a login that waits for its drain, or by a person */
+    bool drains;    /* its connection is closed */
     struct iscsi_login_result login;
     struct scsi_nexus *nexus; /* NULL in discovery */
     uint16_t tsih;
@@ -118,7 +119,8 @@ struct iscsi_session {
     unsigned outstanding;
     uint32_t next_ttt;
     bool counted_as_owner;
-    bool logged_out; /* gave its disks up on purpose: nobody has to wait for the hold time */
+    bool asked_to_log_out; /* by us: it will be back */
+    bool logged_out;       /* gave its disks up on purpose: nobody has to wait for the hold time */
 
     uint64_t started_us, last_command_us;
     uint64_t command_count, reads, writes, read_bytes, written_bytes, errors, zero_copy_bytes;
@@ -130,7 +132,7 @@ struct iscsi_session {
 
 enum connection_phase {
     PHASE_LOGIN,
-    PHASE_REINSTATING, /* the last login answer waits for the old session's drain */
+    PHASE_REINSTATING, /* the last login answer waits for old sessions' drain */
     PHASE_FULL_FEATURE,
     PHASE_ENDING, /* flush what is queued, then close; input is swallowed */
     PHASE_CLOSED, /* no socket any more */
@@ -228,10 +230,21 @@ bool output_has_room(const struct iscsi_output *output, uint32_t data_bytes);
 /* session.c */
 struct iscsi_session *session_new(struct iscsi_connection *connection,
                                   const struct iscsi_login_result *login);
-struct iscsi_session *session_find(struct iscsi_node *node, const struct iscsi_login_result *login);
+/* Some session ends when this login succeeds: its own (RFC 7143 §6.3.5), or that of its firmware.
+ */
+bool session_some_makes_way(const struct iscsi_node *node, const struct iscsi_login_result *login);
+/* Ends them. Their connections may be closed and they may drain inside this call. */
+void session_make_way(struct iscsi_node *node, const struct iscsi_login_result *login);
+/* Some I/O of the same initiator's on this target, of a session that has ended, is still to land.
+ */
+bool session_some_drains(const struct iscsi_node *node, const struct iscsi_login_result *login);
+/* Closes its connection, as if it were lost; the session may be gone after this call. */
+void session_drop(struct iscsi_session *session, const char *reason);
 /* Ends the session's nexus and, when all is drained, the connection. */
 void session_end(struct iscsi_session *session);
 void session_note_latency(struct iscsi_session *session, uint64_t microseconds);
+/* Has logged out, and not because we asked it to: such a one will be back as soon as we are. */
+bool session_gave_up(const struct iscsi_session *session);
 bool session_is_firmware(const struct iscsi_session *session);
 
 /* command.c */
@@ -269,7 +282,8 @@ int login_complete(struct iscsi_connection *connection);
 int text_complete(struct iscsi_connection *connection);
 int nop_out_complete(struct iscsi_connection *connection);
 int logout_complete(struct iscsi_connection *connection);
-void login_continue_reinstating(struct iscsi_connection *connection);
+/* Lets those logins go on that waited for sessions which have drained now. */
+void login_continue_waiting(struct iscsi_node *node);
 
 /* sequence.c */
 /* CmdSN of the request at hand, RFC 7143 §4.2.2.1. */

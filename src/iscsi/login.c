@@ -61,6 +61,7 @@ enum refusal {
     REFUSE_UNAUTHENTICATED,
     REFUSE_METHOD,
     REFUSE_NOT_ADMITTED,
+    REFUSE_UNINVITED,
     REFUSE_OWNED,
     REFUSE_NO_TARGET,
     REFUSE_VERSION,
@@ -70,6 +71,7 @@ enum refusal {
     REFUSE_NO_SESSION,
     REFUSE_DRAINING,
     REFUSE_NOT_READY,
+    REFUSE_CHANGING_HANDS,
     REFUSE_SESSIONS,
     REFUSE_MEMORY,
 };
@@ -80,35 +82,38 @@ static const struct {
     uint8_t status_class, status_detail;
     const char *reason;
 } refusals[] = {
-    [REFUSE_STAGE] = {2, 0x00, "the login stages are out of order"                          },
-    [REFUSE_IDENTITY_CHANGED] = {2, 0x00, "ISID, TSIH or CID changed during the login"                 },
-    [REFUSE_TOO_LONG] = {2, 0x00, "the login is longer than is allowed"                        },
-    [REFUSE_TEXT] = {2, 0x00, "the login text is malformed"                                },
-    [REFUSE_KEY_STAGE] = {2, 0x00, "a key came in the wrong stage"                              },
-    [REFUSE_CONTRADICTION] = {2, 0x00, "a key came twice with different values"                     },
-    [REFUSE_INITIATOR_NAME] = {2, 0x00, "InitiatorName is no iSCSI name"                             },
+    [REFUSE_STAGE] = {2, 0x00, "the login stages are out of order"                                         },
+    [REFUSE_IDENTITY_CHANGED] = {2, 0x00, "ISID, TSIH or CID changed during the login"                                },
+    [REFUSE_TOO_LONG] = {2, 0x00, "the login is longer than is allowed"                                       },
+    [REFUSE_TEXT] = {2, 0x00, "the login text is malformed"                                               },
+    [REFUSE_KEY_STAGE] = {2, 0x00, "a key came in the wrong stage"                                             },
+    [REFUSE_CONTRADICTION] = {2, 0x00, "a key came twice with different values"                                    },
+    [REFUSE_INITIATOR_NAME] = {2, 0x00, "InitiatorName is no iSCSI name"                                            },
     [REFUSE_DIGEST] = {2, 0x00,
-                      "the target insists on CRC32C digests and the initiator did not agree"},
-    [REFUSE_CHAP] = {2, 0x01, "authentication failed"                                      },
+                      "the target insists on CRC32C digests and the initiator did not agree"               },
+    [REFUSE_CHAP] = {2, 0x01, "authentication failed"                                                     },
     [REFUSE_UNAUTHENTICATED] = {2, 0x01,
                       "the target asks for CHAP and the initiator did not offer it; set "
-                                "its CHAP name and secret"                                  },
+                                "its CHAP name and secret"                                                 },
     [REFUSE_METHOD] = {2, 0x01,
                       "the initiator insists on authentication, but the target has no secret "
-                       "for it"                                                             },
+                       "for it"                                                                            },
     [REFUSE_NOT_ADMITTED] = {2, 0x02,
-                      "the target's list of initiators and addresses leaves it out"         },
-    [REFUSE_OWNED] = {2, 0x02, "another initiator owns the target's writable disks"         },
-    [REFUSE_NO_TARGET] = {2, 0x03, "there is no such target"                                    },
-    [REFUSE_VERSION] = {2, 0x05, "the initiator speaks no version 0 of iSCSI"                 },
-    [REFUSE_NO_INITIATOR_NAME] = {2, 0x07, "InitiatorName is missing"                                   },
-    [REFUSE_NO_TARGET_NAME] = {2, 0x07, "TargetName is missing"                                      },
-    [REFUSE_SESSION_TYPE] = {2, 0x09, "SessionType is neither Normal nor Discovery"                },
-    [REFUSE_NO_SESSION] = {2, 0x0a, "a second connection for a session; one is all we hold"      },
-    [REFUSE_DRAINING] = {3, 0x01, "the server takes no new logins for now"                     },
-    [REFUSE_NOT_READY] = {3, 0x01, "the target's disks are not all open yet"                    },
-    [REFUSE_SESSIONS] = {3, 0x02, "the initiator has too many sessions"                        },
-    [REFUSE_MEMORY] = {3, 0x02, "out of memory"                                              },
+                      "the target's list of initiators and addresses leaves it out"                        },
+    [REFUSE_UNINVITED] =
+        {2, 0x02, "it has not fetched its boot script lately from this address (after-script)"},
+    [REFUSE_OWNED] = {2, 0x02, "the target's writable disks are another initiator's"                       },
+    [REFUSE_NO_TARGET] = {2, 0x03, "there is no such target"                                                   },
+    [REFUSE_VERSION] = {2, 0x05, "the initiator speaks no version 0 of iSCSI"                                },
+    [REFUSE_NO_INITIATOR_NAME] = {2, 0x07, "InitiatorName is missing"                                                  },
+    [REFUSE_NO_TARGET_NAME] = {2, 0x07, "TargetName is missing"                                                     },
+    [REFUSE_SESSION_TYPE] = {2, 0x09, "SessionType is neither Normal nor Discovery"                               },
+    [REFUSE_NO_SESSION] = {2, 0x0a, "a second connection for a session; one is all we hold"                     },
+    [REFUSE_DRAINING] = {3, 0x01, "the server takes no new logins for now"                                    },
+    [REFUSE_NOT_READY] = {3, 0x01, "the target's disks are not all open yet"                                   },
+    [REFUSE_CHANGING_HANDS] = {3, 0x01, "the target's owner is just being released"                                 },
+    [REFUSE_SESSIONS] = {3, 0x02, "the initiator has too many sessions"                                       },
+    [REFUSE_MEMORY] = {3, 0x02, "out of memory"                                                             },
 };
 
 /* ── one request: header and text ────────────────────────────────────────────────────────────── */
@@ -216,6 +221,14 @@ static enum refusal read_keys(struct iscsi_login *login, const uint8_t *text, si
 
 /* ── who, and to what ────────────────────────────────────────────────────────────────────────── */
 
+static bool is_invited(const struct iscsi_login *login, const struct iscsi_target *target)
+{
+    const struct iscsi_node *node = login->node;
+    return node->callbacks->is_invited &&
+           node->callbacks->is_invited(node->context, target, login->result.initiator,
+                                       &login->peer);
+}
+
 /* While a login goes on a reload may take the target away, so it is looked up each time. */
 static enum refusal find_target(struct iscsi_login *login)
 {
@@ -225,6 +238,8 @@ static enum refusal find_target(struct iscsi_login *login)
         return login->identified || login->node->incomplete ? REFUSE_NOT_READY : REFUSE_NO_TARGET;
     if (!iscsi_target_admits(target, login->result.initiator, &login->peer))
         return REFUSE_NOT_ADMITTED;
+    if (target->invited_only && !is_invited(login, target))
+        return REFUSE_UNINVITED;
     return target->ready && !target->removing ? REFUSE_NOT : REFUSE_NOT_READY;
 }
 
@@ -355,18 +370,29 @@ static bool has_room(const struct iscsi_login *login)
     unsigned limit = node->limits.sessions_per_initiator;
     if (iscsi_node_sessions_of(node, login->result.initiator) < limit)
         return true;
-    if (!login->result.discovery && session_find(node, &login->result))
+    if (session_some_makes_way(node, &login->result))
         return true;
     return iscsi_node_end_oldest(node, login->result.initiator, &login->peer);
 }
 
+static enum refusal claim(struct iscsi_login *login, uint64_t now_us, struct error *detail)
+{
+    const struct iscsi_target *target = login->result.target;
+    enum iscsi_claim claim =
+        target ? owner_judge(target, login->result.initiator, now_us) : CLAIM_WRITE;
+    login->result.view = claim == CLAIM_VIEW;
+    if (claim == CLAIM_REFUSED)
+        owner_describe(target, now_us, detail);
+    return claim == CLAIM_REFUSED ? REFUSE_OWNED
+           : claim == CLAIM_LATER ? REFUSE_CHANGING_HANDS
+                                  : REFUSE_NOT;
+}
+
 static enum refusal complete(struct iscsi_login *login, uint64_t now_us, struct error *detail)
 {
-    struct iscsi_target *target = login->result.target;
-    if (target && !iscsi_target_may_own(target, login->result.initiator, now_us)) {
-        error_set(detail, 0, "%s", escaped(target->owner));
-        return REFUSE_OWNED;
-    }
+    enum refusal refusal = claim(login, now_us, detail);
+    if (refusal)
+        return refusal;
     if (iscsi_negotiation_lacks_digest(&login->negotiation))
         return REFUSE_DIGEST;
     if (!has_room(login))
@@ -457,7 +483,7 @@ static void refuse(struct iscsi_login *login, enum refusal refusal, const struct
     answer->nsg = 0;
     answer->status_class = refusals[refusal].status_class;
     answer->status_detail = refusals[refusal].status_detail;
-    snprintf(answer->reason, sizeof answer->reason, "%s%s%.120s", refusals[refusal].reason,
+    snprintf(answer->reason, sizeof answer->reason, "%s%s%.300s", refusals[refusal].reason,
              detail->text[0] ? ": " : "", detail->text);
 }
 

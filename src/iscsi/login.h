@@ -32,6 +32,7 @@ struct iscsi_login_result {
     char alias[256]; /* InitiatorAlias or "" */
     uint8_t isid[ISCSI_ISID_BYTES];
     uint16_t cid;
+    bool view;                 /* somebody else owns it: it may be read */
     enum iscsi_auth_mode auth; /* what was really done */
     struct iscsi_parameters parameters;
 };
@@ -49,7 +50,7 @@ struct iscsi_login_answer {
     uint8_t status_class, status_detail;
     struct buffer
         text; /* key=value NUL …; ≤ LOGIN_DATA_LIMIT; owned by the login until its next call */
-    char reason[256]; /* for the event; safe to print */
+    char reason[400]; /* for the event; safe to print */
 };
 
 struct iscsi_login;
@@ -62,7 +63,8 @@ void iscsi_login_free(struct iscsi_login *login); /* wipes secrets */
 /* One Login Request PDU. Checks everything about it but CmdSN and digests: version, CID, ISID and
  * TSIH the same in every request, stages, T and C, key syntax, duplicate keys, limits. It looks the
  * target up (02/03), its readiness and the node's draining (03/01), names and addresses allowed
- * (02/02), ownership (02/02 with a reason that names the owner), TSIH ≠ 0 (02/0a: we hold one
+ * (02/02), an invitation where one is needed (02/02), ownership (02/02 with a reason that names the
+ * owner; 03/01 while it leaves), TSIH ≠ 0 (02/0a: we hold one
  * connection per session), session limits (03/02). */
 enum iscsi_login_verdict iscsi_login_receive(struct iscsi_login *login, const uint8_t *bhs,
                                              const uint8_t *text, size_t length, uint64_t now_us,

@@ -88,7 +88,7 @@ static void management_done(struct scsi_management *scsi, enum scsi_management_r
     DL_DELETE(connection->managements, management);
     connection->responses_bytes -= sizeof *management;
     int result = respond(connection, management->itt, code);
-    if (management->function == FUNCTION_COLD_RESET)
+    if (management->function == FUNCTION_COLD_RESET && response == SCSI_FUNCTION_COMPLETE)
         end_all_sessions(connection);
     free(management);
     if (result)

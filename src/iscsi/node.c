@@ -93,13 +93,13 @@ void iscsi_node_remove_target(struct iscsi_node *node, struct iscsi_target *targ
     DL_DELETE(node->targets, target);
     target->ready = false;
     fail_reinstating(node, target);
-    if (!target->sessions) {
-        removed(context);
-        return;
-    }
     target->removing = true;
     target->removed = removed;
     target->removed_context = context;
+    if (!target->sessions) {
+        iscsi_target_finish_removal(target);
+        return;
+    }
     struct iscsi_session *session;
     struct iscsi_session *next;
     DL_FOREACH_SAFE (node->sessions, session, next)
@@ -137,6 +137,7 @@ static void ask_to_log_out(struct iscsi_session *session)
     async->bhs[36] = ASYNC_LOGOUT_REQUEST;
     store_be16(async->bhs + 42, ASYNC_LOGOUT_SECONDS); /* Parameter3: seconds to log out in */
     response_send(connection, async);
+    session->asked_to_log_out = true;
     connection_wake(connection);
 }
 
@@ -160,10 +161,24 @@ bool iscsi_node_waits_for_logout(const struct iscsi_node *node)
 
 void iscsi_node_close_all(struct iscsi_node *node)
 {
-    struct iscsi_connection *connection;
-    struct iscsi_connection *next;
-    DL_FOREACH_SAFE (node->connections, connection, next)
-        node->callbacks->close(node->context, connection->owner);
+    /* The end of one may let the waiting login of another go on, or fail. */
+    while (node->connections)
+        node->callbacks->close(node->context, node->connections->owner);
+}
+
+bool iscsi_node_drop_session(struct iscsi_node *node, uint16_t tsih, const char *reason)
+{
+    struct iscsi_session *session;
+    DL_SEARCH_SCALAR(node->sessions, session, tsih, tsih);
+    if (!session || session->connection->phase == PHASE_CLOSED)
+        return false;
+    session_drop(session, reason);
+    return true;
+}
+
+uint64_t node_now_us(const struct iscsi_node *node)
+{
+    return node->callbacks->now_us(node->context);
 }
 
 unsigned iscsi_node_connection_count(const struct iscsi_node *node)
@@ -191,14 +206,11 @@ bool iscsi_node_end_oldest(struct iscsi_node *node, const char *initiator,
 {
     struct iscsi_session *session;
     DL_FOREACH (node->sessions, session) { /* in the order of their logins */
-        struct iscsi_connection *connection = session->connection;
+        const struct iscsi_connection *connection = session->connection;
         if (connection->phase == PHASE_CLOSED || strcmp(session->login.initiator, initiator) != 0 ||
             !connection_is_from(connection, peer))
             continue;
-        connection_event(connection, ISCSI_EVENT_SESSION_ENDED,
-                         "the oldest of too many sessions of its initiator");
-        connection->phase = PHASE_ENDING;
-        node->callbacks->close(node->context, connection->owner);
+        session_drop(session, "the oldest of too many sessions of its initiator");
         return true;
     }
     return false;
@@ -243,6 +255,7 @@ void iscsi_node_for_each_session(struct iscsi_node *node,
             .isid = login->isid,
             .tsih = session->tsih,
             .discovery = login->discovery,
+            .read_only = login->view,
             .header_digest = parameters->header_digest,
             .data_digest = parameters->data_digest,
             .initial_r2t = parameters->initial_r2t,

@@ -18,6 +18,8 @@ struct iscsi_target {
     char **addresses;
     unsigned address_count;
     bool shared;
+    bool others_may_read;
+    bool invited_only;
     bool initial_r2t;
     uint64_t hold_ms;
     enum iscsi_digest_policy header_digest, data_digest;
@@ -26,9 +28,16 @@ struct iscsi_target {
     bool removing;
     void (*removed)(void *context);
     void *removed_context;
-    char owner[ISCSI_NAME_BYTES];
-    uint64_t owner_since_us; /* when its last session ended; 0 while it has one */
     unsigned sessions;
+
+    /* owner.c */
+    char owner[ISCSI_NAME_BYTES]; /* "": nobody */
+    unsigned owner_sessions;      /* those that drain included */
+    uint64_t owner_since_us;      /* modulo 2^64: perhaps before the clock began */
+    uint64_t owner_lost_us;       /* when its last session ended */
+    unsigned keeping;             /* records of the owner on their way to stable storage */
+    bool releasing;               /* `owner` is being made to go, in favour of `next_owner` */
+    char next_owner[ISCSI_NAME_BYTES];
 };
 
 struct iscsi_node {
@@ -55,13 +64,26 @@ struct iscsi_target *iscsi_node_find_target(struct iscsi_node *node, const char 
 /* Name and address lists: may this initiator reach the target? */
 bool iscsi_target_admits(const struct iscsi_target *target, const char *initiator,
                          const struct sockaddr_storage *peer);
-/* One owner for a writable target that is not shared: true when `initiator` is it or may become it.
- * The hold time runs from the end of its last session. */
-bool iscsi_target_may_own(const struct iscsi_target *target, const char *initiator,
-                          uint64_t now_us);
 bool iscsi_target_is_writable(const struct iscsi_target *target);
+/* Tells who removed it when nothing uses it any more. */
+void iscsi_target_finish_removal(struct iscsi_target *target);
+
+/* owner.c: a writable target that is not shared has one owner */
+enum iscsi_claim {
+    CLAIM_WRITE,   /* `initiator` is the owner, may become it, or nobody has to be */
+    CLAIM_VIEW,    /* it may look, but not write */
+    CLAIM_REFUSED, /* somebody else has it */
+    CLAIM_LATER,   /* somebody else is just leaving */
+};
+enum iscsi_claim owner_judge(const struct iscsi_target *target, const char *initiator,
+                             uint64_t now_us);
+/* "owned for 60 s and logged in, iqn.…" */
+void owner_describe(const struct iscsi_target *target, uint64_t now_us, struct error *ret_text);
+void owner_session_begins(struct iscsi_session *session);
+void owner_session_ended(struct iscsi_session *session);
 
 /* node.c */
+uint64_t node_now_us(const struct iscsi_node *node);
 unsigned iscsi_node_sessions_of(const struct iscsi_node *node, const char *initiator);
 /* Ends the initiator's oldest session from this address: iPXE leaves one behind at every boot,
  * since the OS that takes over never closes it. False: it has none. */

@@ -111,6 +111,13 @@ static bool nobody_will_wake(const struct iscsi_connection *connection)
     return connection->waiting && !connection->credit_used;
 }
 
+/* Nothing is acknowledged to an owner that a restart would not know. */
+static bool waits_for_record(const struct iscsi_connection *connection)
+{
+    const struct iscsi_session *session = connection->session;
+    return session && session->login.target && session->login.target->keeping;
+}
+
 bool iscsi_connection_next_output(struct iscsi_connection *connection, struct iscsi_output *output,
                                   uint64_t now_us)
 {
@@ -118,6 +125,8 @@ bool iscsi_connection_next_output(struct iscsi_connection *connection, struct is
     output->slab_used = 0;
     output->segment_count = 0;
     output->bytes = 0;
+    if (waits_for_record(connection))
+        return false;
     connection->in_call = true;
     do
         command_serve_waiting(connection);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include <netboot-target/util/array.h>
 
@@ -112,35 +113,69 @@ static void refuse_login(struct iscsi_connection *connection,
     connection->node->callbacks->event(connection->node->context, &event);
 }
 
+static bool has_same_identity(const struct iscsi_login_result *a,
+                              const struct iscsi_login_result *b)
+{
+    return a->target == b->target && !memcmp(a->isid, b->isid, ISCSI_ISID_BYTES) &&
+           !strcmp(a->initiator, b->initiator);
+}
+
+/* Of several logins of one identity the newest counts. */
+static void overtake(struct iscsi_node *node, const struct iscsi_login_result *login)
+{
+    struct iscsi_connection *other;
+    struct iscsi_connection *next;
+    DL_FOREACH_SAFE (node->connections, other, next)
+        if (other->phase == PHASE_REINSTATING &&
+            has_same_identity(iscsi_login_result(other->login), login))
+            connection_fail(other, "a newer login reinstates the same session");
+}
+
 /* RFC 7143 §6.3.5: the old session ends first, and with it all its I/O, lest a write of the old
- * one lands after one of the new. */
+ * one lands after one of the new. The same holds for a session that was lost, whatever its ISID. */
 static int complete_login(struct iscsi_connection *connection, struct iscsi_response *last)
 {
     struct iscsi_node *node = connection->node;
     const struct iscsi_login_result *login = iscsi_login_result(connection->login);
-    struct iscsi_session *old = login->discovery ? NULL : session_find(node, login);
-    if (!old)
+    overtake(node, login);
+    session_make_way(node, login);
+    if (!session_some_drains(node, login))
         return enter_full_feature(connection, last);
-    if (old->successor)
-        connection_fail(old->successor, "a newer login reinstates the same session");
     connection->phase = PHASE_REINSTATING;
     connection->last_login_response = last;
-    old->successor = connection;
-    if (old->connection->phase != PHASE_CLOSED) {
-        connection_event(old->connection, ISCSI_EVENT_SESSION_ENDED,
-                         "reinstated by a new login of the same initiator and ISID");
-        old->connection->phase = PHASE_ENDING;
-        node->callbacks->close(node->context, old->connection->owner);
-    }
-    return connection->failed ? -EPROTO : 0;
+    return 0;
 }
 
-void login_continue_reinstating(struct iscsi_connection *connection)
+/* Meanwhile a person may have given the target to somebody else: the initiator comes again and is
+ * told. */
+static int end_waiting(struct iscsi_connection *connection)
 {
+    const struct iscsi_login_result *login = iscsi_login_result(connection->login);
     struct iscsi_response *last = connection->last_login_response;
+    enum iscsi_claim claim =
+        owner_judge(login->target, login->initiator, node_now_us(connection->node));
+    if (claim != (login->view ? CLAIM_VIEW : CLAIM_WRITE))
+        return connection_fail(connection, "the target has changed hands during the login");
     connection->last_login_response = NULL;
-    if (!enter_full_feature(connection, last))
-        connection_wake(connection);
+    return enter_full_feature(connection, last);
+}
+
+static struct iscsi_connection *next_to_continue(struct iscsi_node *node)
+{
+    struct iscsi_connection *connection;
+    DL_FOREACH (node->connections, connection)
+        if (connection->phase == PHASE_REINSTATING &&
+            !session_some_drains(node, iscsi_login_result(connection->login)))
+            return connection;
+    return NULL;
+}
+
+void login_continue_waiting(struct iscsi_node *node)
+{
+    struct iscsi_connection *connection;
+    while ((connection = next_to_continue(node)))
+        if (!end_waiting(connection))
+            connection_wake(connection);
 }
 
 int login_complete(struct iscsi_connection *connection)

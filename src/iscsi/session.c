@@ -8,14 +8,23 @@
 
 #include "connection.h"
 
-/* iPXE's ISIDs carry the IANA number of Fen Systems, isboot's are constant; both take an Async PDU
- * for a reason to start anew. */
-bool session_is_firmware(const struct iscsi_session *session)
+/* Its ISIDs carry the IANA number of Fen Systems, and another qualifier for each connection. */
+static bool is_ipxe(const uint8_t isid[ISCSI_ISID_BYTES])
 {
     static const uint8_t ipxe[] = {0x40, 0x00, 0x27, 0x23};
+    return !memcmp(isid, ipxe, sizeof ipxe);
+}
+
+/* isboot's ISID is constant; like iPXE it takes an Async PDU for a reason to start anew. */
+bool session_is_firmware(const struct iscsi_session *session)
+{
     static const uint8_t isboot[] = {0x80, 0x49, 0x53, 0x42, 0x00, 0x01};
-    return !memcmp(session->login.isid, ipxe, sizeof ipxe) ||
-           !memcmp(session->login.isid, isboot, sizeof isboot);
+    return is_ipxe(session->login.isid) || !memcmp(session->login.isid, isboot, sizeof isboot);
+}
+
+bool session_gave_up(const struct iscsi_session *session)
+{
+    return session->logged_out && !session->asked_to_log_out;
 }
 
 static uint16_t choose_tsih(struct iscsi_node *node)
@@ -39,20 +48,6 @@ static struct scsi_nexus *new_nexus(const struct iscsi_login_result *login)
     return scsi_nexus_new(login->target->scsi, port, ISCSI_PORTAL_GROUP);
 }
 
-static void take_ownership(struct iscsi_session *session)
-{
-    struct iscsi_target *target = session->login.target;
-    target->sessions++;
-    if (target->shared || !iscsi_target_is_writable(target))
-        return;
-    target->owner_since_us = 0;
-    session->counted_as_owner = true;
-    if (!strcmp(target->owner, session->login.initiator))
-        return;
-    snprintf(target->owner, sizeof target->owner, "%s", session->login.initiator);
-    connection_event(session->connection, ISCSI_EVENT_OWNER_CHANGED, "first to log in");
-}
-
 struct iscsi_session *session_new(struct iscsi_connection *connection,
                                   const struct iscsi_login_result *login)
 {
@@ -66,6 +61,8 @@ struct iscsi_session *session_new(struct iscsi_connection *connection,
             free(session);
             return NULL;
         }
+        if (login->view)
+            scsi_nexus_set_read_only(session->nexus);
     }
     session->connection = connection;
     session->login = *login;
@@ -74,50 +71,99 @@ struct iscsi_session *session_new(struct iscsi_connection *connection,
     connection->session = session;
     DL_APPEND(node->sessions, session);
     node->session_count++;
-    if (login->target)
-        take_ownership(session);
+    if (login->target) {
+        login->target->sessions++;
+        owner_session_begins(session);
+    }
     return session;
 }
 
-/* Initiator name, ISID and target (its one portal group) are a session's identity. */
-struct iscsi_session *session_find(struct iscsi_node *node, const struct iscsi_login_result *login)
+/* ── who makes way for whom ──────────────────────────────────────────────────────────────────────
+ */
+
+static bool is_of_same_initiator(const struct iscsi_session *session,
+                                 const struct iscsi_login_result *login)
+{
+    return !login->discovery && session->login.target == login->target &&
+           !strcmp(session->login.initiator, login->initiator);
+}
+
+/* Initiator name, ISID and target (its one portal group) are a session's identity. iPXE never
+ * closes its last session: the system that it has booted takes the network card from under it. Any
+ * other session of the same name may be one of several, and stays. NULL: it stays. */
+static const char *why_it_ends(const struct iscsi_session *session,
+                               const struct iscsi_login_result *login)
+{
+    if (!is_of_same_initiator(session, login))
+        return NULL;
+    if (!memcmp(session->login.isid, login->isid, ISCSI_ISID_BYTES))
+        return "reinstated by a new login of the same initiator and ISID";
+    if (is_ipxe(session->login.isid) && !is_ipxe(login->isid))
+        return "the system that iPXE has booted has logged in";
+    return NULL;
+}
+
+bool session_some_makes_way(const struct iscsi_node *node, const struct iscsi_login_result *login)
+{
+    const struct iscsi_session *session;
+    DL_FOREACH (node->sessions, session)
+        if (why_it_ends(session, login))
+            return true;
+    return false;
+}
+
+bool session_some_drains(const struct iscsi_node *node, const struct iscsi_login_result *login)
+{
+    const struct iscsi_session *session;
+    DL_FOREACH (node->sessions, session)
+        if ((session->drains || session->makes_way) && is_of_same_initiator(session, login))
+            return true;
+    return false;
+}
+
+static struct iscsi_session *next_to_make_way(struct iscsi_node *node,
+                                              const struct iscsi_login_result *login)
 {
     struct iscsi_session *session;
     DL_FOREACH (node->sessions, session)
-        if (!session->login.discovery && session->login.target == login->target &&
-            !memcmp(session->login.isid, login->isid, ISCSI_ISID_BYTES) &&
-            !strcmp(session->login.initiator, login->initiator))
+        if (!session->makes_way && why_it_ends(session, login))
             return session;
     return NULL;
 }
 
-/* A lost owner keeps its disks for the hold time, since it will be back; one that logged out does
- * not. */
-static void give_up_ownership(struct iscsi_session *session)
+void session_drop(struct iscsi_session *session, const char *reason)
 {
-    struct iscsi_target *target = session->login.target;
-    target->owner_since_us = max_of(session->connection->now_us, (uint64_t)1);
-    if (!session->logged_out)
-        return;
-    target->owner[0] = '\0';
-    connection_event(session->connection, ISCSI_EVENT_OWNER_CHANGED, "logged out");
+    struct iscsi_connection *connection = session->connection;
+    connection_event(connection, ISCSI_EVENT_SESSION_ENDED, reason);
+    connection->phase = PHASE_ENDING;
+    connection->node->callbacks->close(connection->node->context, connection->owner);
 }
+
+void session_make_way(struct iscsi_node *node, const struct iscsi_login_result *login)
+{
+    struct iscsi_session *session;
+    while ((session = next_to_make_way(node, login))) {
+        session->makes_way = true;
+        if (session->connection->phase != PHASE_CLOSED)
+            session_drop(session, why_it_ends(session, login));
+    }
+}
+
+/* ── the end ─────────────────────────────────────────────────────────────────────────────────────
+ */
 
 static void leave_target(struct iscsi_session *session)
 {
     struct iscsi_target *target = session->login.target;
     target->sessions--;
-    if (session->counted_as_owner && !target->sessions)
-        give_up_ownership(session);
-    if (target->removing && !target->sessions)
-        target->removed(target->removed_context);
+    owner_session_ended(session);
+    iscsi_target_finish_removal(target);
 }
 
 static void session_ended(void *context)
 {
     struct iscsi_session *session = context;
     struct iscsi_connection *connection = session->connection;
-    struct iscsi_connection *successor = session->successor;
     struct iscsi_node *node = connection->node;
     DL_DELETE(node->sessions, session);
     node->session_count--;
@@ -126,12 +172,12 @@ static void session_ended(void *context)
     connection->session = NULL;
     free(session);
     connection_drained(connection);
-    if (successor)
-        login_continue_reinstating(successor);
+    login_continue_waiting(node);
 }
 
 void session_end(struct iscsi_session *session)
 {
+    session->drains = true;
     if (session->nexus)
         scsi_nexus_end(session->nexus, session_ended, session);
     else

@@ -1,4 +1,4 @@
-/* target.c - targets: their names, who may reach them, who owns them. */
+/* target.c - targets: their names, who may reach them. */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -13,7 +13,6 @@
 #include "node.h"
 #include "target.h"
 #include "text.h"
-#include <netboot-target/util/array.h>
 #include <netboot-target/util/escape.h>
 
 /* ── iSCSI names, RFC 7143 §4.2.7 ────────────────────────────────────────────────────────────── */
@@ -159,19 +158,6 @@ bool iscsi_target_admits(const struct iscsi_target *target, const char *initiato
            admits_address(target, peer);
 }
 
-struct iscsi_target *iscsi_node_find_target(struct iscsi_node *node, const char *name)
-{
-    char normal[ISCSI_NAME_BYTES];
-    if (iscsi_name_normalize(name, normal) < 0)
-        return NULL;
-    struct iscsi_target *target = node->targets;
-    while (target && strcmp(target->name, normal) != 0)
-        target = target->next;
-    return target;
-}
-
-/* ── who owns it ─────────────────────────────────────────────────────────────────────────────── */
-
 bool iscsi_target_is_writable(const struct iscsi_target *target)
 {
     for (unsigned lun = 0; lun < SCSI_LUN_LIMIT; lun++) {
@@ -182,25 +168,15 @@ bool iscsi_target_is_writable(const struct iscsi_target *target)
     return false;
 }
 
-bool iscsi_target_may_own(const struct iscsi_target *target, const char *initiator, uint64_t now_us)
+struct iscsi_target *iscsi_node_find_target(struct iscsi_node *node, const char *name)
 {
-    if (target->shared || target->owner[0] == '\0' || strcmp(target->owner, initiator) == 0)
-        return true;
-    bool held =
-        target->owner_since_us == 0 || now_us < target->owner_since_us + target->hold_ms * 1000;
-    return !held || !iscsi_target_is_writable(target);
-}
-
-void iscsi_target_set_owner(struct iscsi_target *target, const char *initiator, uint64_t now_us)
-{
-    if (iscsi_name_normalize(initiator, target->owner) < 0)
-        target->owner[0] = '\0';
-    target->owner_since_us = max_of(now_us, (uint64_t)1); /* 0 would mean: it has a session */
-}
-
-const char *iscsi_target_owner(const struct iscsi_target *target)
-{
-    return target->owner;
+    char normal[ISCSI_NAME_BYTES];
+    if (iscsi_name_normalize(name, normal) < 0)
+        return NULL;
+    struct iscsi_target *target = node->targets;
+    while (target && strcmp(target->name, normal) != 0)
+        target = target->next;
+    return target;
 }
 
 /* ── making one ──────────────────────────────────────────────────────────────────────────────── */
@@ -331,6 +307,8 @@ static int set_options(struct iscsi_target *target, const struct iscsi_target_op
         result = set_auth(target, &options->auth, error);
     snprintf(target->alias, sizeof target->alias, "%s", options->alias ? options->alias : "");
     target->shared = options->shared;
+    target->others_may_read = options->others_may_read;
+    target->invited_only = options->invited_only;
     target->hold_ms = options->hold_ms;
     target->header_digest = options->header_digest;
     target->data_digest = options->data_digest;
@@ -385,4 +363,10 @@ struct scsi_target *iscsi_target_scsi(const struct iscsi_target *target)
 void iscsi_target_set_ready(struct iscsi_target *target, bool ready)
 {
     target->ready = ready;
+}
+
+void iscsi_target_finish_removal(struct iscsi_target *target)
+{
+    if (target->removing && !target->sessions && !target->keeping)
+        target->removed(target->removed_context);
 }

@@ -5,7 +5,7 @@
  * promise nobody could take back when the flush fails. */
 enum scsi_verdict synchronize_cache_execute(struct command *command)
 {
-    if (command->itl->lu->read_only)
+    if (command_has_no_writes(command))
         return command_good(command);
     return command_submit(command, BLOCK_FLUSH, 0, 0, NULL, command_end_good);
 }

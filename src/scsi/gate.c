@@ -151,7 +151,12 @@ static bool check_range(struct command *command)
 static bool check_write_protection(struct command *command)
 {
     const struct scsi_lu *lu = command->itl->lu;
-    if (!(command->opcode->flags & OPCODE_WRITES) || !lu_write_protected(lu))
+    uint32_t flags = command->opcode->flags;
+    if (command->itl->nexus->read_only && flags & (OPCODE_WRITES | OPCODE_INTERFERES)) {
+        command_check(command, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
+        return false;
+    }
+    if (!(flags & OPCODE_WRITES) || !lu_write_protected(lu))
         return true;
     command_check(command, SENSE_DATA_PROTECT,
                   lu->read_only ? ASC_WRITE_PROTECTED : ASC_SOFTWARE_WRITE_PROTECTED);

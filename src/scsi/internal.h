@@ -85,6 +85,7 @@ struct scsi_nexus {
     struct scsi_target *target;
     char initiator_port[SCSI_NAME_BYTES];
     uint16_t target_portal_group;
+    bool read_only; /* a view: lu_write_protected() does not tell of it */
     bool ending;
     unsigned tasks_out; /* handed out by scsi_task_new() */
     void (*ended)(void *context);
@@ -215,6 +216,12 @@ static inline uint32_t compare_limit_blocks(const struct scsi_lu *lu)
 static inline bool lu_write_protected(const struct scsi_lu *lu)
 {
     return lu->read_only || lu->mode.software_write_protect;
+}
+
+/* Nothing that the initiator of this command has written can be unflushed. */
+static inline bool command_has_no_writes(const struct command *command)
+{
+    return command->itl->lu->read_only || command->itl->nexus->read_only;
 }
 
 /* task.c - the way of a command. Handlers `return` these. */

@@ -190,7 +190,9 @@ void scsi_manage(struct scsi_management *management)
     const struct function *function = &functions[management->function];
     struct itl *itl = nexus_find_itl(management->nexus, management->lun);
     management->epoch = 0;
-    if (function->scope == SCOPE_TARGET)
+    if (management->nexus->read_only && (function->resets || function->clears_others))
+        respond(management, SCSI_FUNCTION_REJECTED);
+    else if (function->scope == SCOPE_TARGET)
         abort_and_wait(management, NULL);
     else if (!itl)
         respond(management, SCSI_INCORRECT_LUN);

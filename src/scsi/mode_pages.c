@@ -76,9 +76,9 @@ void mode_page_changeable(const struct mode_page *page, uint8_t *to)
 #define WP     0x80
 #define DPOFUA 0x10
 
-uint8_t mode_device_specific(const struct scsi_lu *lu)
+uint8_t mode_device_specific(const struct scsi_lu *lu, bool is_view)
 {
-    return (uint8_t)((lu_write_protected(lu) ? WP : 0) | DPOFUA);
+    return (uint8_t)((is_view || lu_write_protected(lu) ? WP : 0) | DPOFUA);
 }
 
 size_t mode_block_descriptor(const struct scsi_lu *lu, bool long_lba, uint8_t to[static 16])

@@ -26,6 +26,6 @@ extern const size_t mode_page_count;
 /* Bits that MODE SELECT may change, of `page`. */
 void mode_page_changeable(const struct mode_page *page, uint8_t *to);
 /* DEVICE-SPECIFIC PARAMETER of the mode parameter header, SBC-3 §6.5.1. */
-uint8_t mode_device_specific(const struct scsi_lu *lu);
+uint8_t mode_device_specific(const struct scsi_lu *lu, bool is_view);
 /* The block descriptor, short or (with LLBAA) long; returns its length. */
 size_t mode_block_descriptor(const struct scsi_lu *lu, bool long_lba, uint8_t to[static 16]);

@@ -49,7 +49,7 @@ enum scsi_verdict mode_sense_6_execute(struct command *command)
     if (cdb[2] >> 6 == PAGE_SAVED)
         return command_check(command, SENSE_ILLEGAL_REQUEST, ASC_SAVING_NOT_SUPPORTED);
     buffer_put_be16(to, 0); /* length below; MEDIUM TYPE */
-    buffer_put_u8(to, mode_device_specific(lu));
+    buffer_put_u8(to, mode_device_specific(lu, command->itl->nexus->read_only));
     buffer_put_u8(to, (uint8_t)descriptor_bytes);
     buffer_append(to, descriptor, descriptor_bytes);
     if (!put_pages(to, lu, cdb))
@@ -72,7 +72,7 @@ enum scsi_verdict mode_sense_10_execute(struct command *command)
         return command_check(command, SENSE_ILLEGAL_REQUEST, ASC_SAVING_NOT_SUPPORTED);
     buffer_put_be16(to, 0);
     buffer_put_u8(to, 0);
-    buffer_put_u8(to, mode_device_specific(lu));
+    buffer_put_u8(to, mode_device_specific(lu, command->itl->nexus->read_only));
     buffer_put_be16(to, descriptor_bytes == 16 ? 0x0100 : 0); /* LONGLBA */
     buffer_put_be16(to, (uint16_t)descriptor_bytes);
     buffer_append(to, descriptor, descriptor_bytes);

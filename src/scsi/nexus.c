@@ -77,6 +77,11 @@ struct scsi_nexus *scsi_nexus_new(struct scsi_target *target, const char *initia
     return nexus;
 }
 
+void scsi_nexus_set_read_only(struct scsi_nexus *nexus)
+{
+    nexus->read_only = true;
+}
+
 static void end_if_quiet(struct scsi_nexus *nexus)
 {
     if (!nexus->ending || nexus->tasks_out > 0)

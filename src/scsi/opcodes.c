@@ -49,7 +49,7 @@ static const struct scsi_opcode persistent_reserve_out[] = {
 #define PR_OUT(action, title)                                                                       \
     {.name = "PERSISTENT RESERVE OUT/" title, .execute = persistent_reserve_out_execute,            \
      .data_out = persistent_reserve_out_data_out,                                                   \
-     .flags = OPCODE_SERVICE_ACTION | OPCODE_RESERVES | OPCODE_DESPITE_SANITIZE,                    \
+     .flags = OPCODE_SERVICE_ACTION | OPCODE_RESERVES | OPCODE_DESPITE_SANITIZE | OPCODE_INTERFERES, \
      .cdb_bytes = 10, .rule = RULE_ALWAYS, .timeout_seconds = SECONDS_MEDIUM,                       \
      .usage = USAGE_10(0x5f, action, 255, 0, 0, FF4, 0)}
     PR_OUT(0, "REGISTER"),
@@ -73,7 +73,7 @@ static const struct scsi_opcode sanitize[] = {
      .usage = USAGE_10(0x48, 0xa2, 0, 0, 0, 0, 0, FF2, 0)},
     {.name = "SANITIZE/EXIT FAILURE MODE", .execute = sanitize_exit_failure_mode_execute,
      .data_out = sanitize_no_data_out,
-     .flags = OPCODE_SERVICE_ACTION | OPCODE_NEEDS_SANITIZE | OPCODE_DESPITE_SANITIZE,
+     .flags = OPCODE_SERVICE_ACTION | OPCODE_NEEDS_SANITIZE | OPCODE_DESPITE_SANITIZE | OPCODE_INTERFERES,
      .cdb_bytes = 10, .rule = RULE_WRITES, .timeout_seconds = SECONDS_QUICK,
      .usage = USAGE_10(0x48, 0x9f, 0, 0, 0, 0, 0, FF2, 0)},
 };
@@ -117,9 +117,10 @@ const struct scsi_opcode scsi_opcodes[256] = {
               .rule = RULE_ALWAYS, .timeout_seconds = SECONDS_QUICK,
               .usage = USAGE_6(0x12, 0x01, 255, FF2, 0)},
     [0x15] = {.name = "MODE SELECT(6)", .execute = mode_select_execute,
-              .data_out = mode_select_data_out, .cdb_bytes = 6, .rule = RULE_WRITES,
+              .data_out = mode_select_data_out, .flags = OPCODE_INTERFERES, .cdb_bytes = 6, .rule = RULE_WRITES,
               .timeout_seconds = SECONDS_QUICK, .usage = USAGE_6(0x15, 0x10, 0, 0, 255, 0)},
-    [0x16] = {.name = "RESERVE(6)", .execute = reserve_execute, .flags = OPCODE_DESPITE_LEGACY,
+    [0x16] = {.name = "RESERVE(6)", .execute = reserve_execute,
+              .flags = OPCODE_DESPITE_LEGACY | OPCODE_INTERFERES,
               .cdb_bytes = 6, .rule = RULE_ALWAYS, .timeout_seconds = SECONDS_QUICK,
               .usage = USAGE_6(0x16, 0, 0, 0, 0, 0)},
     [0x17] = {.name = "RELEASE(6)", .execute = release_execute, .flags = OPCODE_DESPITE_LEGACY,
@@ -128,11 +129,12 @@ const struct scsi_opcode scsi_opcodes[256] = {
     [0x1a] = {.name = "MODE SENSE(6)", .execute = mode_sense_6_execute,
               .flags = OPCODE_DESPITE_SANITIZE, .cdb_bytes = 6, .rule = RULE_READS,
               .timeout_seconds = SECONDS_QUICK, .usage = USAGE_6(0x1a, 0x08, FF3, 0)},
-    [0x1b] = {.name = "START STOP UNIT", .execute = start_stop_unit_execute, .flags = OPCODE_MEDIUM,
+    [0x1b] = {.name = "START STOP UNIT", .execute = start_stop_unit_execute,
+              .flags = OPCODE_MEDIUM | OPCODE_INTERFERES,
               .cdb_bytes = 6, .rule = RULE_START, .timeout_seconds = SECONDS_MEDIUM,
               .usage = USAGE_6(0x1b, 0x01, 0, 0x0f, 0xf7, 0)},
     [0x1e] = {.name = "PREVENT ALLOW MEDIUM REMOVAL", .execute = prevent_allow_execute,
-              .cdb_bytes = 6, .rule = RULE_PREVENT, .timeout_seconds = SECONDS_QUICK,
+              .flags = OPCODE_INTERFERES, .cdb_bytes = 6, .rule = RULE_PREVENT, .timeout_seconds = SECONDS_QUICK,
               .usage = USAGE_6(0x1e, 0, 0, 0, 0x03, 0)},
     [0x25] = {.name = "READ CAPACITY(10)", .execute = read_capacity_10_execute,
               .flags = OPCODE_MEDIUM | OPCODE_DESPITE_SANITIZE, .cdb_bytes = 10, .rule = RULE_ALWAYS,
@@ -180,10 +182,11 @@ const struct scsi_opcode scsi_opcodes[256] = {
               .cdb_bytes = 10, .rule = RULE_ALWAYS, .timeout_seconds = SECONDS_QUICK,
               .usage = USAGE_10(0x4d, 0, FF2, 0, FF2, FF2, 0)},
     [0x55] = {.name = "MODE SELECT(10)", .execute = mode_select_execute,
-              .data_out = mode_select_data_out, .cdb_bytes = 10, .rule = RULE_WRITES,
+              .data_out = mode_select_data_out, .flags = OPCODE_INTERFERES, .cdb_bytes = 10, .rule = RULE_WRITES,
               .timeout_seconds = SECONDS_QUICK,
               .usage = USAGE_10(0x55, 0x10, 0, 0, 0, 0, 0, FF2, 0)},
-    [0x56] = {.name = "RESERVE(10)", .execute = reserve_execute, .flags = OPCODE_DESPITE_LEGACY,
+    [0x56] = {.name = "RESERVE(10)", .execute = reserve_execute,
+              .flags = OPCODE_DESPITE_LEGACY | OPCODE_INTERFERES,
               .cdb_bytes = 10, .rule = RULE_ALWAYS, .timeout_seconds = SECONDS_QUICK,
               .usage = USAGE_10(0x56, 0, 0, 0, 0, 0, 0, 0, 0, 0)},
     [0x57] = {.name = "RELEASE(10)", .execute = release_execute, .flags = OPCODE_DESPITE_LEGACY,

@@ -26,6 +26,7 @@ enum opcode_flag {
     OPCODE_SERVICE_ACTION = 1 << 12,
     OPCODE_DESPITE_LEGACY = 1 << 13, /* allowed beside a foreign RESERVE(6) */
     OPCODE_PLAIN = 1 << 14, /* READ, WRITE and kin: cut to whole blocks when too little data came */
+    OPCODE_INTERFERES = 1 << 15, /* changes what other initiators find: not through a view */
 };
 
 /* What a reservation allows, SPC-4 tables 66-67, SBC-3 table 13. */

@@ -29,7 +29,7 @@ static void read_flushed(struct command *command)
 /* With FUA what is in a volatile cache is written to the medium before it is read (SBC-3 §4.15). */
 enum scsi_verdict read_execute(struct command *command)
 {
-    if (wants_unit_access(command) && !command->itl->lu->read_only)
+    if (wants_unit_access(command) && !command_has_no_writes(command))
         return command_submit(command, BLOCK_FLUSH, 0, 0, NULL, read_flushed);
     return answer_from_device(command);
 }

@@ -61,6 +61,8 @@ static void get_script(void *context, const struct http_request *request,
     http_response_take(response, &script, "text/plain; charset=utf-8");
     if (answer.kind != BOOT_ANSWER_ENTRY && request->method == HTTP_GET)
         boot_journal_script(server, &reach, &answer);
+    if (answer.initiator[0] && request->method == HTTP_GET)
+        invitations_note_script(server, request->peer, answer.initiator);
 }
 
 /* ── files ───────────────────────────────────────────────────────────────────────────────────────

@@ -151,7 +151,7 @@ struct server {
     struct boot_journal *boot_journal;
     struct discovery *discovery; /* NULL: out of memory */
     struct invitations *invitations; /* NULL: nobody has fetched a script yet */
-    struct dhcp_server *dhcp; /* NULL: no machine is booted from here */
+    struct dhcp_server *dhcp;        /* NULL: no machine is booted from here */
     struct tftp_server *tftp;
     bool draining;
     bool ready;   /* a target was served */

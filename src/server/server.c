@@ -453,6 +453,7 @@ static void finish(struct server *server)
     boot_http_free(server);
     setup_http_free(server);
     boot_source_free(server);
+    invitations_free(server);
     boot_files_free(server);
     discovery_free(server);
     boot_access_free(server);

@@ -1,12 +1,14 @@
-/* status_source.c - gathers the report that status/ writes down, and carries out the actions. */
+/* status_source.c - gathers the report that status/ writes down. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <netboot-target/status.h>
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/log.h>
 
+#include "status_actions.h"
 #include "status_machines.h"
 #include "status_source.h"
 
@@ -96,6 +98,20 @@ static void gather_lun(const struct served_lun *lun, struct status_lun *to, stru
     scsi_lu_describe_reservation(lun->lu, texts->reservation, sizeof texts->reservation);
 }
 
+static void gather_owner(const struct served_target *target, struct status_target *to)
+{
+    struct iscsi_owner owner;
+    if (!target->iscsi)
+        return;
+    iscsi_target_get_owner(target->iscsi, server_now_us(target->server), &owner);
+    to->owner = owner.initiator;
+    if (!owner.initiator[0])
+        return;
+    to->owner_since_unix_seconds = owner_since_unix_seconds(&owner);
+    if (owner.hold_left_us)
+        to->hold_ends_unix_seconds = (uint64_t)time(NULL) + owner.hold_left_us / 1000000;
+}
+
 static void gather_target(const struct served_target *target, struct status_target *to,
                           struct status_lun *luns, struct lun_texts *texts)
 {
@@ -106,12 +122,13 @@ static void gather_target(const struct served_target *target, struct status_targ
         .iqn = target->iqn,
         .auth = modes[target->config->auth.mode],
         .secrets_path = target->secrets.path,
-        .owner = target->iscsi ? text_or_empty(iscsi_target_owner(target->iscsi)) : "",
+        .owner = "",
         .ready = target->iscsi && target->server->serving && !target->server->draining,
         .shared = target->config->shared,
         .luns = luns,
         .lun_count = target->lun_count,
     };
+    gather_owner(target, to);
     for (unsigned i = 0; i < target->lun_count; i++)
         gather_lun(&target->luns[i], &luns[i], &texts[i]);
 }
@@ -167,6 +184,7 @@ static void gather_session(void *context, const struct iscsi_session_info *info)
         .isid = to->isids[at],
         .tsih = info->tsih,
         .discovery = info->discovery,
+        .read_only = info->read_only,
         .auth = text_or_empty(info->auth),
         .header_digest = info->header_digest,
         .data_digest = info->data_digest,
@@ -316,66 +334,17 @@ static void get_clients(void *context, const struct http_request *request,
     machines_free(machines);
 }
 
-static struct served_lun *find_lun(struct server *server, const struct http_request *request)
-{
-    const char *number = request->captures[1];
-    if (strspn(number, "0123456789") != strlen(number) || strlen(number) > 5)
-        return NULL;
-    return targets_find_lun(server, request->captures[0], (unsigned)strtoul(number, NULL, 10));
-}
-
-/* After a write fault writes stay refused until a person says that the disk is well again. */
-static void post_rearm(void *context, const struct http_request *request,
-                       struct http_response *response)
-{
-    struct served_lun *lun = find_lun(context, request);
-    if (!lun) {
-        http_response_text(response, 404, "There is no such LUN.");
-    } else if (lun->state != LUN_OPEN || lun->device->health == BLOCK_GONE) {
-        http_response_text(response, 409, "This LUN has no disk at the moment.");
-    } else if (lun->device->health == BLOCK_HEALTHY) {
-        http_response_text(response, 200, "This LUN takes writes already.");
-    } else {
-        log_notice("writes are let through again: target=%s lun=%u device=%s", lun->target->name,
-                   lun->number, lun->device->path);
-        block_device_rearm(lun->device);
-        http_response_text(response, 200, "Writes are let through again.");
-    }
-}
-
-static bool body_is(const struct http_request *request, const char *word)
-{
-    size_t length = request->body_bytes;
-    while (length && strchr(" \r\n", request->body[length - 1]))
-        length--;
-    return length == strlen(word) && !memcmp(request->body, word, length);
-}
-
-static void post_serving(void *context, const struct http_request *request,
-                         struct http_response *response)
-{
-    struct server *server = context;
-    bool on = body_is(request, "on");
-    if (!on && !body_is(request, "off")) {
-        http_response_text(response, 400, "The body must be \"on\" or \"off\".");
-    } else if (server->draining) {
-        http_response_text(response, 409, "The daemon is shutting down.");
-    } else {
-        server_set_serving(server, on);
-        http_response_text(response, 200,
-                           on ? "New logins are taken."
-                              : "New logins are put off; running sessions go on.");
-    }
-}
-
 // clang-format off
 const struct http_route status_routes[] = {
-    {HTTP_LISTENER_STATUS, HTTP_GET,  "/",               false, get_page},
-    {HTTP_LISTENER_STATUS, HTTP_GET,  "/status",         false, get_status},
-    {HTTP_LISTENER_STATUS, HTTP_GET,  "/clients",        false, get_clients},
-    {HTTP_LISTENER_STATUS, HTTP_GET,  "/metrics",        false, get_metrics},
-    {HTTP_LISTENER_STATUS, HTTP_POST, "/luns/*/*/rearm", false, post_rearm},
-    {HTTP_LISTENER_STATUS, HTTP_POST, "/serving",        true,  post_serving},
+    {HTTP_LISTENER_STATUS, HTTP_GET,  "/",                        false, get_page},
+    {HTTP_LISTENER_STATUS, HTTP_GET,  "/status",                  false, get_status},
+    {HTTP_LISTENER_STATUS, HTTP_GET,  "/clients",                 false, get_clients},
+    {HTTP_LISTENER_STATUS, HTTP_GET,  "/metrics",                 false, get_metrics},
+    {HTTP_LISTENER_STATUS, HTTP_POST, "/luns/*/*/rearm",          false, post_rearm},
+    {HTTP_LISTENER_STATUS, HTTP_POST, "/serving",                 true,  post_serving},
+    {HTTP_LISTENER_STATUS, HTTP_POST, "/sessions/*/drop",         false, post_drop},
+    {HTTP_LISTENER_STATUS, HTTP_POST, "/targets/*/owner/release", true,  post_release},
+    {HTTP_LISTENER_STATUS, HTTP_POST, "/owner/release",           true,  post_release_only},
 };
 // clang-format on
 const unsigned status_route_count = ARRAY_SIZE(status_routes);

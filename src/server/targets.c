@@ -64,42 +64,15 @@ static struct iscsi_target *make_iscsi_target(struct served_target *target, stru
         .addresses = addresses.pointers,
         .address_count = addresses.count,
         .shared = config->shared,
+        .others_may_read = config->others == CONFIG_OTHERS_READ_ONLY,
         .hold_ms = config->hold_ms,
+        .invited_only = config->after_script_ms != 0,
         .header_digest = digest_policy(config->digests),
         .data_digest = digest_policy(config->digests),
         .initial_r2t = true,
     };
     secrets_fill_auth(&target->secrets, &config->auth, &options.auth);
     return iscsi_target_new(&options, target->scsi, error);
-}
-
-static void owner_record(const struct served_target *target, char *to, size_t size)
-{
-    snprintf(to, size, "owner-%s", target->name);
-}
-
-static void restore_owner(struct served_target *target)
-{
-    char name[TARGET_NAME_BYTES + 8];
-    owner_record(target, name, sizeof name);
-    size_t length;
-    _cleanup_free_ char *owner = state_load(target->server->state, name, &length);
-    if (owner && length && length < ISCSI_NAME_BYTES)
-        iscsi_target_set_owner(target->iscsi, owner, server_now_us(target->server));
-}
-
-void targets_note_owner(struct server *server, const char *iqn)
-{
-    struct served_target *target;
-    DL_FOREACH (server->targets, target) {
-        if (!target->iscsi || strcmp(target->iqn, iqn) != 0)
-            continue;
-        char name[TARGET_NAME_BYTES + 8];
-        owner_record(target, name, sizeof name);
-        const char *owner = iscsi_target_owner(target->iscsi);
-        struct store *store = state_store(server->state);
-        store->put(store, name, owner, strlen(owner), NULL, NULL);
-    }
 }
 
 static void announce(const struct served_target *target)
@@ -160,7 +133,8 @@ void target_assemble(struct served_target *target)
         scsi_target_free(take_pointer(target->scsi));
         return;
     }
-    restore_owner(target);
+    owner_restore(target);
+    invitations_restore(target);
     iscsi_target_set_ready(target->iscsi, true);
     announce(target);
     if (target->key[0])
@@ -265,6 +239,7 @@ static void target_free(struct served_target *target)
     struct server *server = target->server;
     DL_DELETE(server->targets, target);
     secrets_wipe(&target->secrets);
+    guests_free(target);
     config_unref(target->owner);
     for (unsigned i = 0; i < target->lun_count; i++)
         free(target->luns[i].image);
@@ -494,6 +469,14 @@ struct served_target *targets_find(const struct server *server, const char *name
         if (!target->removing && strcmp(target->name, name) == 0)
             return target;
     return NULL;
+}
+
+struct served_target *targets_find_iscsi(const struct server *server,
+                                         const struct iscsi_target *iscsi)
+{
+    struct served_target *target;
+    DL_SEARCH_SCALAR(server->targets, target, iscsi, iscsi);
+    return target;
 }
 
 struct served_lun *targets_find_lun(struct server *server, const char *name, unsigned number)

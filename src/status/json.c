@@ -78,6 +78,8 @@ static json_t *target_json(const struct status_target *from, bool *failed)
     TEXT(auth);
     TEXT(secrets_path);
     TEXT(owner);
+    NUMBER(owner_since_unix_seconds);
+    NUMBER(hold_ends_unix_seconds);
     BOOLEAN(ready);
     BOOLEAN(shared);
     for (unsigned i = 0; i < from->lun_count; i++)
@@ -134,6 +136,7 @@ static json_t *session_json(const struct status_session *from, bool *failed)
     TEXT(isid);
     NUMBER(tsih);
     BOOLEAN(discovery);
+    BOOLEAN(read_only);
     TEXT(auth);
     NUMBER(age_ms);
     NUMBER(idle_ms);

@@ -197,7 +197,27 @@ static void write_lun(const struct status_target *target, const struct status_lu
     put(to, "</dl>\n</article>\n");
 }
 
-static void write_target(const struct status_target *target, struct buffer *to)
+static void row_duration(struct buffer *to, const char *name, uint64_t milliseconds)
+{
+    struct amount amount;
+    row(to, name, amount_duration(&amount, milliseconds / 1000));
+}
+
+/* Nobody reads seconds since 1970. */
+static void write_owner(const struct status_report *report, const struct status_target *target,
+                        struct buffer *to)
+{
+    uint64_t now = report->started_unix_seconds + report->uptime_seconds;
+    uint64_t since = target->owner_since_unix_seconds, until = target->hold_ends_unix_seconds;
+    row(to, "Owner", target->owner);
+    if (since)
+        row_duration(to, "Owned for", now > since ? (now - since) * 1000 : 0);
+    if (until)
+        row_duration(to, "Lost, and waited for another", until > now ? (until - now) * 1000 : 0);
+}
+
+static void write_target(const struct status_report *report, const struct status_target *target,
+                         struct buffer *to)
 {
     put(to, "<section>\n<h2>");
     put_text(to, target->name);
@@ -207,7 +227,7 @@ static void write_target(const struct status_target *target, struct buffer *to)
     row(to, "Name", target->iqn);
     row(to, "Authentication", target->auth);
     row(to, "Passwords are in", target->secrets_path);
-    row(to, "Owner", target->owner);
+    write_owner(report, target, to);
     row(to, "Shared", target->shared ? "several initiators may write" : "");
     put(to, "</dl>\n");
     for (unsigned i = 0; i < target->lun_count; i++)
@@ -225,12 +245,6 @@ static void row_bytes(struct buffer *to, const char *name, uint64_t bytes, uint6
     buffer_format(to, "%s in ", amount_bytes(&amount, bytes));
     put_count(to, count, "command");
     row_end(to);
-}
-
-static void row_duration(struct buffer *to, const char *name, uint64_t milliseconds)
-{
-    struct amount amount;
-    row(to, name, amount_duration(&amount, milliseconds / 1000));
 }
 
 static void row_latency(struct buffer *to, const struct status_session *session)
@@ -253,6 +267,7 @@ static void write_session(const struct status_session *session, struct buffer *t
     row(to, "From", session->peer);
     row(to, "To", session->local);
     row(to, "Authentication", session->auth);
+    row(to, "View", session->read_only ? "read-only: another initiator owns the target" : "");
     row(to, "Digests",
         session->header_digest ? (session->data_digest ? "header and data" : "header")
                                : (session->data_digest ? "data" : "none"));
@@ -334,7 +349,7 @@ void status_write_page(const struct status_report *report, struct buffer *to)
     write_header(report, to);
     put(to, "<main>\n");
     for (unsigned i = 0; i < report->target_count; i++)
-        write_target(&report->targets[i], to);
+        write_target(report, &report->targets[i], to);
     put(to, "<section>\n<h2>Sessions</h2>\n");
     if (!report->session_count)
         put(to, "<p class=\"soft\">Nobody is logged in.</p>\n");

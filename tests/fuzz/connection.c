@@ -140,7 +140,13 @@ static void on_close(void *context, void *owner)
     close_peer(owner);
 }
 
-static const struct iscsi_callbacks callbacks = {on_event, on_output_ready, on_close};
+static uint64_t on_now_us(void *context)
+{
+    return ((const struct world *)context)->now_us;
+}
+
+static const struct iscsi_callbacks callbacks = {
+    .event = on_event, .output_ready = on_output_ready, .close = on_close, .now_us = on_now_us};
 
 static void on_changed(struct block_device *device, void *context)
 {

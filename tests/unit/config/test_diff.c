@@ -12,7 +12,7 @@ static void targets_are_matched_by_name(void **state)
                                     0);
     struct config *new =
         parse_good("\n\ntargets = ({ name = \"d\"; luns = ({ device = \"/d\" }) },\n"
-                   "{ name = \"c\"; luns = ({ device = \"/c\" }); hold = \"2m\" },\n"
+                   "{ name = \"c\"; luns = ({ device = \"/c\" }); hold = \"10m\" },\n"
                    "{ name = \"a\"; luns = ({ device = \"/a2\" }) })",
                    0);
     static const struct {

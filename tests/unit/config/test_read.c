@@ -18,7 +18,7 @@ static void the_shortest_file(void **state)
     assert_int_equal(target->luns.items[0].number, 0);
     assert_string_equal(target->luns.items[0].device, "/dev/sda");
     assert_int_equal(target->luns.items[0].rotation_rate, CONFIG_UNSET);
-    assert_int_equal(target->hold_ms, 120000);
+    assert_int_equal(target->hold_ms, 600000);
     assert_int_equal(config->portals.count, 2);
     assert_int_equal(config->interfaces.count, 0);
     assert_int_equal(config->discovery_auth.mode, CONFIG_AUTH_NONE);

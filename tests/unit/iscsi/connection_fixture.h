@@ -71,7 +71,10 @@ struct world {
     unsigned peer_count;
     uint64_t now_us;
     unsigned events[ISCSI_EVENT_OWNER_CHANGED + 1];
-    char reason[300]; /* of the last event that has one */
+    char reason[500];     /* of the last event that has one */
+    unsigned owners_kept; /* records of the owner that were asked for */
+    bool slow_store;      /* they are not there before world_keep_owners() */
+    bool uninvited;
     uint8_t slab[ISCSI_SLAB_BYTES];
 };
 
@@ -125,7 +128,43 @@ static inline void on_close(void *context, void *owner)
     peer_close(owner, "closed by the target");
 }
 
-static const struct iscsi_callbacks world_callbacks = {on_event, on_output_ready, on_close};
+static inline uint64_t world_now_us(void *context)
+{
+    return ((struct world *)context)->now_us;
+}
+
+static inline void on_keep_owner(void *context, struct iscsi_target *target)
+{
+    struct world *world = context;
+    world->owners_kept++;
+    if (!world->slow_store)
+        iscsi_target_owner_kept(world->node, target);
+}
+
+static inline void world_keep_owners(struct world *world)
+{
+    while (world->target->keeping)
+        iscsi_target_owner_kept(world->node, world->target);
+}
+
+static inline bool on_is_invited(void *context, const struct iscsi_target *target,
+                                 const char *initiator, const struct sockaddr_storage *peer)
+{
+    const struct world *world = context;
+    assert_ptr_equal(target, world->target);
+    assert_true(initiator[0]);
+    assert_int_equal(peer->ss_family, AF_INET);
+    return !world->uninvited;
+}
+
+static const struct iscsi_callbacks world_callbacks = {
+    .event = on_event,
+    .output_ready = on_output_ready,
+    .close = on_close,
+    .now_us = world_now_us,
+    .keep_owner = on_keep_owner,
+    .is_invited = on_is_invited,
+};
 
 static inline void on_disk_changed(struct block_device *device, void *context)
 {

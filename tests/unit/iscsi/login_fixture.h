@@ -53,7 +53,14 @@ static inline void ignore_owner(void *context, void *owner)
     (void)owner;
 }
 
-static const struct iscsi_callbacks quiet = {ignore_event, ignore_owner, ignore_owner};
+static inline uint64_t no_time(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+static const struct iscsi_callbacks quiet = {
+    .event = ignore_event, .output_ready = ignore_owner, .close = ignore_owner, .now_us = no_time};
 
 struct fixture {
     struct counting_random random;

@@ -1,4 +1,4 @@
-/* Sessions: reinstatement, ownership, what a session leaves behind. */
+/* Sessions: reinstatement, what makes way for whom, what a session leaves behind. */
 #include "iscsi/connection_fixture.h"
 
 /* A second connection of the same initiator and ISID. */
@@ -87,6 +87,89 @@ static void test_reinstatement_waits_for_the_disk(void **state)
     assert_on_disk(world, 0, pattern(2), 4096);
     assert_int_equal(iscsi_node_session_count(world->node), 1);
     world_free(world);
+}
+
+/* A lost session's write must not land behind one of the next, whatever its ISID: iPXE takes a new
+ * one for each connection. */
+static void test_lost_sessions_drain_first(void **state)
+{
+    (void)state;
+    struct world *world = world_default();
+    struct peer *old = peer_new(world, "");
+    struct peer *beside = peer_new(world, "");
+    hang(world, BLOCK_WRITE);
+    send_write(old, 0, 8, pattern(1), 4096);
+    peer_close(old, "connection reset by peer");
+    struct peer *next = peer_open(world);
+    struct peer *stranger = peer_open(world);
+    snprintf(stranger->initiator, sizeof stranger->initiator, "iqn.1993-08.org.debian:01:other");
+    send_whole_login(next, "");
+    expect_nothing(next);
+    peer_log_in(stranger, ""); /* has nothing to do with it */
+    assert_non_null(beside->connection);
+    unhang(world);
+    expect_logged_in(next);
+    pass_unit_attention(next);
+    uint32_t itt = send_write(next, 0, 8, pattern(2), 4096);
+    world_dispatch(world);
+    expect_good(next, itt);
+    assert_on_disk(world, 0, pattern(2), 4096);
+    assert_non_null(beside->connection);
+    world_free(world);
+}
+
+#define IPXE_ISID(n)                   \
+    {                                  \
+        0x40, 0x00, 0x27, 0x23, 0, (n) \
+    }
+#define LINUX_ISID                \
+    {                             \
+        0x00, 0x02, 0x3d, 0, 0, 1 \
+    }
+#define WINDOWS_ISID                 \
+    {                                \
+        0x40, 0x00, 0x01, 0x37, 0, 0 \
+    }
+
+static struct peer *open_with_isid(struct world *world, const uint8_t isid[ISCSI_ISID_BYTES])
+{
+    struct peer *peer = peer_open(world);
+    memcpy(peer->isid, isid, ISCSI_ISID_BYTES);
+    return peer;
+}
+
+/* iPXE opens twice and never closes the second: both stay until its system logs in, which does not
+ * have to be told apart from it by anything but the ISID. */
+static void test_firmware_makes_way_for_its_system(void **state)
+{
+    (void)state;
+    static const uint8_t systems[][ISCSI_ISID_BYTES] = {LINUX_ISID, WINDOWS_ISID};
+    for (size_t i = 0; i < ARRAY_SIZE(systems); i++) {
+        struct world *world = world_default();
+        struct peer *first = open_with_isid(world, (const uint8_t[])IPXE_ISID(1));
+        struct peer *second = open_with_isid(world, (const uint8_t[])IPXE_ISID(2));
+        struct peer *other = open_with_isid(world, (const uint8_t[])IPXE_ISID(3));
+        snprintf(other->initiator, sizeof other->initiator, "iqn.2010-04.org.ipxe:other");
+        peer_log_in(first, "");
+        peer_log_in(second, "");
+        peer_log_in(other, "");
+        assert_non_null(first->connection);
+        hang(world, BLOCK_WRITE);
+        send_write(second, 0, 8, pattern(1), 4096);
+        struct peer *system = open_with_isid(world, systems[i]);
+        send_whole_login(system, "");
+        assert_null(first->connection);
+        assert_null(second->connection);
+        expect_nothing(system); /* its write has not landed */
+        unhang(world);
+        expect_logged_in(system);
+        assert_non_null(other->connection);
+        assert_int_equal(iscsi_node_session_count(world->node), 2);
+        struct peer *menu = open_with_isid(world, (const uint8_t[])IPXE_ISID(4));
+        peer_log_in(menu, ""); /* firmware kicks nobody */
+        assert_non_null(system->connection);
+        world_free(world);
+    }
 }
 
 /* Also when the old connection was lost before. */
@@ -193,107 +276,6 @@ static void test_reservation_ends_with_the_session(void **state)
     world_free(world);
 }
 
-/* ── ownership ───────────────────────────────────────────────────────────────────────────────── */
-
-static struct world *owned_world(bool read_only)
-{
-    struct world_options options = world_defaults();
-    options.target.shared = false;
-    options.target.hold_ms = 60000;
-    options.read_only = read_only;
-    return world_new(&options);
-}
-
-static struct peer *log_in_as(struct world *world, const char *initiator, unsigned status)
-{
-    struct peer *peer = peer_open(world);
-    snprintf(peer->initiator, sizeof peer->initiator, "%s", initiator);
-    send_whole_login(peer, "");
-    struct pdu pdu = expect_pdu(peer, OP_LOGIN_RESPONSE);
-    if (load_be16(pdu.bhs + 36) != status)
-        fail_msg("status %04x instead of %04x: %s", load_be16(pdu.bhs + 36), status, world->reason);
-    return peer;
-}
-
-#define FIRST  "iqn.2010-04.org.ipxe:first"
-#define SECOND "iqn.2010-04.org.ipxe:second"
-
-static void test_one_owner(void **state)
-{
-    (void)state;
-    struct world *world = owned_world(false);
-    struct peer *first = log_in_as(world, FIRST, 0);
-    assert_string_equal(iscsi_target_owner(world->target), FIRST);
-    assert_int_equal(world->events[ISCSI_EVENT_OWNER_CHANGED], 1);
-    log_in_as(world, SECOND, 0x0202);
-    assert_non_null(strstr(world->reason, FIRST)); /* who has it */
-    log_in_as(world, FIRST, 0);                    /* a second session of the owner's */
-    assert_int_equal(world->events[ISCSI_EVENT_OWNER_CHANGED], 1);
-    assert_non_null(first->connection);
-    world_free(world);
-}
-
-/* A lost owner keeps its disk for the hold time, counted from its last session's end. */
-static void test_lost_owner_keeps_its_disk(void **state)
-{
-    (void)state;
-    struct world *world = owned_world(false);
-    struct peer *first = log_in_as(world, FIRST, 0), *again_first = log_in_as(world, FIRST, 0);
-    peer_close(first, "connection reset by peer");
-    world->now_us += 70000000;
-    log_in_as(world, SECOND, 0x0202);
-    send_nop(again_first, true, NULL, 0); /* so that it knows the time */
-    peer_close(again_first, "connection reset by peer");
-    world->now_us += 59000000;
-    log_in_as(world, SECOND, 0x0202);
-    log_in_as(world, FIRST, 0);
-    peer_close(&world->peers[world->peer_count - 1], "connection reset by peer");
-    world->now_us += 61000000;
-    log_in_as(world, SECOND, 0);
-    assert_string_equal(iscsi_target_owner(world->target), SECOND);
-    world_free(world);
-}
-
-/* Who logs out gives its disk up. */
-static void test_logout_sets_the_disk_free(void **state)
-{
-    (void)state;
-    struct world *world = owned_world(false);
-    struct peer *first = log_in_as(world, FIRST, 0);
-    first->logged_in = true;
-    first->max_cmd_sn = first->exp_cmd_sn = first->cmd_sn;
-    send_logout(first, 0, 0);
-    expect_pdu(first, OP_LOGOUT_RESPONSE);
-    assert_string_equal(iscsi_target_owner(world->target), "");
-    assert_int_equal(world->events[ISCSI_EVENT_OWNER_CHANGED], 2);
-    log_in_as(world, SECOND, 0);
-    world_free(world);
-}
-
-/* Nobody owns what nobody can write, nor what several may. */
-static void test_nobody_owns_what_is_read_only_or_shared(void **state)
-{
-    (void)state;
-    struct world *worlds[] = {owned_world(true), world_default()};
-    for (size_t i = 0; i < ARRAY_SIZE(worlds); i++) {
-        log_in_as(worlds[i], FIRST, 0);
-        log_in_as(worlds[i], SECOND, 0);
-        assert_string_equal(iscsi_target_owner(worlds[i]->target), "");
-        world_free(worlds[i]);
-    }
-}
-
-/* From the store: before anybody has logged in. */
-static void test_stored_owner(void **state)
-{
-    (void)state;
-    struct world *world = owned_world(false);
-    iscsi_target_set_owner(world->target, FIRST, world->now_us);
-    log_in_as(world, SECOND, 0x0202);
-    log_in_as(world, FIRST, 0);
-    world_free(world);
-}
-
 /* ── counters ────────────────────────────────────────────────────────────────────────────────── */
 
 static void visit(void *context, const struct iscsi_session_info *info)
@@ -372,15 +354,12 @@ int main(void)
         cmocka_unit_test(test_reinstatement),
         cmocka_unit_test(test_others_are_not_reinstated),
         cmocka_unit_test(test_reinstatement_waits_for_the_disk),
+        cmocka_unit_test(test_lost_sessions_drain_first),
+        cmocka_unit_test(test_firmware_makes_way_for_its_system),
         cmocka_unit_test(test_reinstatement_of_a_lost_connection),
         cmocka_unit_test(test_waiting_logins_that_fail),
         cmocka_unit_test(test_reinstatement_storm),
         cmocka_unit_test(test_reservation_ends_with_the_session),
-        cmocka_unit_test(test_one_owner),
-        cmocka_unit_test(test_lost_owner_keeps_its_disk),
-        cmocka_unit_test(test_logout_sets_the_disk_free),
-        cmocka_unit_test(test_nobody_owns_what_is_read_only_or_shared),
-        cmocka_unit_test(test_stored_owner),
         cmocka_unit_test(test_counters),
         cmocka_unit_test(test_latency_buckets),
     };

@@ -304,74 +304,6 @@ static void test_find(void **state)
 #define FIRST  "iqn.a:first"
 #define SECOND "iqn.a:second"
 
-struct disk {
-    struct block_device device;
-    struct scsi_environment environment;
-    struct scsi_lu *lu;
-    struct scsi_target *scsi;
-    struct iscsi_target *target;
-};
-
-static void disk_init(struct disk *disk, bool read_only, bool shared)
-{
-    struct error error;
-    *disk = (struct disk){
-        .device.geometry = {
-                            .blocks = 2048, .logical_block_bytes = 512, .physical_block_bytes = 512}
-    };
-    const struct scsi_lu_options lu_options = {.vendor = "NETBOOT", .read_only = read_only};
-    const struct iscsi_target_options options = {.name = TARGET, .shared = shared, .hold_ms = 5};
-    disk->lu = scsi_lu_new(&disk->environment, &disk->device, &lu_options);
-    disk->scsi = scsi_target_new(TARGET);
-    assert_int_equal(scsi_target_add_lu(disk->scsi, 3, disk->lu), 0);
-    disk->target = iscsi_target_new(&options, disk->scsi, &error);
-    assert_non_null(disk->target);
-}
-
-static void disk_done(struct disk *disk)
-{
-    iscsi_target_free(disk->target);
-    scsi_target_free(disk->scsi);
-    scsi_lu_free(disk->lu);
-}
-
-static void test_owner_is_held_for_a_time(void **state)
-{
-    (void)state;
-    struct disk disk;
-    disk_init(&disk, false, false);
-    assert_true(iscsi_target_is_writable(disk.target));
-    assert_string_equal(iscsi_target_owner(disk.target), "");
-    assert_true(iscsi_target_may_own(disk.target, FIRST, 1));
-    iscsi_target_set_owner(disk.target, "IQN.a:First", 10000); /* as the store had it */
-    assert_string_equal(iscsi_target_owner(disk.target), FIRST);
-    assert_true(iscsi_target_may_own(disk.target, FIRST, 10001));
-    assert_false(iscsi_target_may_own(disk.target, SECOND, 10001));
-    assert_false(iscsi_target_may_own(disk.target, SECOND, 14999));
-    assert_true(iscsi_target_may_own(disk.target, SECOND, 15000));
-    disk.target->owner_since_us = 0; /* it has a session */
-    assert_false(iscsi_target_may_own(disk.target, SECOND, UINT64_MAX));
-    assert_true(iscsi_target_may_own(disk.target, FIRST, UINT64_MAX));
-    iscsi_target_set_owner(disk.target, "", 0);
-    assert_true(iscsi_target_may_own(disk.target, SECOND, 1));
-    disk_done(&disk);
-}
-
-static void test_read_only_and_shared_have_no_owner(void **state)
-{
-    (void)state;
-    struct disk disk;
-    disk_init(&disk, true, false);
-    assert_false(iscsi_target_is_writable(disk.target));
-    iscsi_target_set_owner(disk.target, FIRST, 1);
-    assert_true(iscsi_target_may_own(disk.target, SECOND, 2));
-    disk_done(&disk);
-    disk_init(&disk, false, true);
-    iscsi_target_set_owner(disk.target, FIRST, 1);
-    assert_true(iscsi_target_may_own(disk.target, SECOND, 2));
-    disk_done(&disk);
-}
-
 static void test_login_of_another_than_the_owner(void **state)
 {
     (void)state;
@@ -386,7 +318,7 @@ static void test_login_of_another_than_the_owner(void **state)
     fixture_init(&fixture, &options);
     struct scsi_lu *lu = scsi_lu_new(&environment, &device, &lu_options);
     assert_int_equal(scsi_target_add_lu(fixture.scsi, 0, lu), 0);
-    iscsi_target_set_owner(fixture.target, FIRST, 1);
+    iscsi_target_set_owner(fixture.target, FIRST, 0, 1);
     assert_int_equal(
         send_text(&fixture, T(1, 3), "InitiatorName=" SECOND "\nTargetName=" TARGET "\n"),
         ISCSI_LOGIN_REFUSE);
@@ -413,8 +345,6 @@ int main(void)
         cmocka_unit_test(test_bad_addresses),
         cmocka_unit_test(test_secrets_are_checked),
         cmocka_unit_test(test_find),
-        cmocka_unit_test(test_owner_is_held_for_a_time),
-        cmocka_unit_test(test_read_only_and_shared_have_no_owner),
         cmocka_unit_test(test_login_of_another_than_the_owner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
