@@ -95,6 +95,7 @@ struct journal_event {
     bool no_boot_file;                   /* UNANSWERED: nothing to load for its architecture */
     bool via_boot_server;                /* OFFER: the client is to ask port 4011 next */
     bool gives_address;                  /* …OFFER: it holds the client's address, too */
+    const char *server;                  /* ADDRESS: the other server that it chose */
     bool mutual_chap;                    /* LOGIN_BROKEN: we had just proven who we are */
     enum journal_file_end file_end;      /* FILE_FAILED */
     uint8_t status_class, status_detail; /* …LOGIN_REFUSED: RFC 7143 §11.13.5 */

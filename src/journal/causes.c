@@ -72,6 +72,16 @@ static bool lacks_an_address(const struct story *story)
     return !story->gives_address && !story->offered_address && !story->took_address;
 }
 
+static bool chose_another(const struct story *story)
+{
+    return story->server[0];
+}
+
+static bool chose_nobody(const struct story *story)
+{
+    return !story->server[0];
+}
+
 static bool goes_to_4011(const struct story *story)
 {
     return story->via_boot_server;
@@ -206,7 +216,10 @@ static const struct cause {
     {AT(JOURNAL_ADDRESS), false, goes_to_http,
      "The TCP port of the boot HTTP server is filtered, or the firmware refuses plain http: open "
      "the port, or boot it by PXE."},
-    {FIRMWARE, false, NULL,
+    {FIRMWARE, false, chose_another,
+     "Another PXE server won, or the DHCP server {server} names a boot file itself: look for "
+     "options 66 and 67 there."},
+    {FIRMWARE, false, chose_nobody,
      "Another PXE server, or a DHCP server that names a boot file itself, won: look for options 66 "
      "and 67 there."},
 
@@ -259,8 +272,9 @@ static const struct cause {
     {AT(JOURNAL_IPXE_OFFER), false, NULL,
      "The TCP port of the boot HTTP server is filtered: open it in the firewall (boot.http-listen, "
      "80 by default)."},
-    {AT(JOURNAL_IPXE_OFFER), false, NULL,
-     "Another DHCP server names iPXE a boot file of its own: look for options 66 and 67 there."},
+    {AT(JOURNAL_IPXE_OFFER), false, chose_another,
+     "Another PXE server won, or the DHCP server {server} names iPXE a boot file itself: look for "
+     "options 66 and 67 there."},
     {AT(JOURNAL_SCRIPT_REFUSED), true, NULL,
      "It may not boot: {detail}. Its MAC for the list clients: {mac}."},
     {AT(JOURNAL_SCRIPT_WAIT), true, NULL,
@@ -367,6 +381,11 @@ static void put_read(const struct place *place)
     buffer_format(place->out, "%" PRIu64 " KiB", place->story->read_bytes >> 10);
 }
 
+static void put_server(const struct place *place)
+{
+    put_or(place, place->story->server, "unknown");
+}
+
 static const struct {
     const char *word;
     void (*put)(const struct place *place);
@@ -379,6 +398,7 @@ static const struct {
     {"{interface}",    put_interface   },
     {"{mac}",          put_mac         },
     {"{read}",         put_read        },
+    {"{server}",       put_server      },
 };
 
 /* What a word is filled with is not looked at again. */

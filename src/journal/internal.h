@@ -42,6 +42,7 @@ struct story {
     char architecture[64];
     char file[64];                       /* the boot file asked for last */
     char foreign[JOURNAL_ADDRESS_BYTES]; /* another PXE server that answers, "" */
+    char server[JOURNAL_ADDRESS_BYTES];  /* another DHCP server, that it chose, "" */
     bool asked_by_firmware;              /* a DISCOVER that was not iPXE's */
     bool file_sent;
     bool no_boot_file;

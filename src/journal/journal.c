@@ -241,6 +241,7 @@ static void learn(struct story *story, const struct journal_event *event)
         break;
     case JOURNAL_ADDRESS:
         story->took_address = true;
+        copy_text(story->server, sizeof story->server, event->server);
         break;
     case JOURNAL_FILE_FAILED: /* its detail is more than the name */
         story->file_end = event->file_end;

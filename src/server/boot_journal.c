@@ -200,7 +200,8 @@ static void on_foreign_server(struct server *server, struct person *person,
     char server_address[INET_ADDRSTRLEN];
     char detail[INET_ADDRSTRLEN + 16];
     const struct in_addr in = {.s_addr = htonl(event->address)};
-    const struct journal_event taken = {.step = JOURNAL_ADDRESS, .detail = detail};
+    const struct journal_event taken = {
+        .step = JOURNAL_ADDRESS, .detail = detail, .server = server_address};
     if (event->client.class == DHCP_CLIENT_OTHER)
         return; /* an operating system's */
     snprintf(detail, sizeof detail, "from server %s",

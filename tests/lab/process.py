@@ -45,7 +45,7 @@ def inside(namespace):
     return ["ip", "netns", "exec", namespace] if namespace else []
 
 
-def wait_for(condition, seconds, what):
+def wait_for(condition, seconds, what, pause_s=0.05):
     """Waits until condition() is true and returns its value."""
     deadline = time.monotonic() + seconds
     while True:
@@ -54,7 +54,7 @@ def wait_for(condition, seconds, what):
             return value
         if time.monotonic() > deadline:
             raise LabError(f"after {seconds} s still no {what() if callable(what) else what}")
-        time.sleep(0.05)
+        time.sleep(pause_s)
 
 
 def free_port(family=socket.AF_INET):

@@ -5,9 +5,7 @@ is disturbed. Needs root (network namespaces).
 usage: test_dhcp.py NETBOOT-TARGET
 """
 import contextlib
-import json
 import re
-import signal
 import socket
 import struct
 import sys
@@ -16,12 +14,14 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lab.boot import Dnsmasq  # noqa: E402
+from lab.boot_daemon import BootDaemon  # noqa: E402
 from lab.dhcp_client import (ACK, DISCOVER, INFORM, NAK, OFFER, REQUEST, Client,  # noqa: E402
                              ask_port, entered, http_boot, ipxe, pxe)
 from lab.network import Segment  # noqa: E402
 from lab.pcap import dhcp_messages  # noqa: E402
-from lab.process import Background, exit_on_signals, inside, need_root, run, wait_for  # noqa: E402
-from lab.report import LabError, Report  # noqa: E402
+from lab.process import exit_on_signals, inside, need_root, run, wait_for  # noqa: E402
+from lab.report import Report  # noqa: E402
 
 PROGRAM = sys.argv[1]
 SERVER, ROUTER, FALLBACK = "192.168.77.1", "192.168.77.254", "192.168.99.1"
@@ -29,79 +29,25 @@ NAMED = "52:54:00:00:00:99"
 LOADERS = "/usr/lib/ipxe"
 
 
-class Daemon:
-    """A daemon in a namespace that serves one image."""
+class Daemon(BootDaemon):
+    """A daemon on one interface, with one client that has an address of its own."""
 
-    def __init__(self, namespace, folder, dhcp="auto", interface="eth0", more="", prefix=(),
-                 top=""):
-        self.namespace, self.folder, self.prefix = namespace, Path(folder), prefix
-        self.folder.mkdir(exist_ok=True)
-        self.log = self.folder / "log"
-        self.log.unlink(missing_ok=True)
-        image = self.folder / "disk.img"
-        with open(image, "wb") as disk:
-            disk.truncate(16 << 20)
-        self.config = self.folder / "netboot.conf"
-        self.config.touch(mode=0o600)
-        self.config.write_text(f"""
-            interfaces = ( {{ name = "{interface}"; dhcp = "{dhcp}"; probe = "1s"; {more} }} );
-            targets = ( {{ name = "laptop"; luns = ( {{ device = "{image}" }} );
-                           auth = {{ mode = "none" }} }} );
-            clients = ( {{ mac = "{NAMED}"; target = "laptop"; address = "192.168.77.50" }} );
-            state-directory = "{self.folder}/state";
-            {top}
-            """)
-        self.start()
-
-    def start(self):
-        self.process = Background(*self.prefix, PROGRAM, "-c", self.config, "--log-level", "debug",
-                                  namespace=self.namespace, log=self.log)
-        self.wait("listening for iSCSI on")
-
-    def says(self, text):
-        return text in self.log.read_text()
-
-    def wait(self, text, seconds=15):
-        def said():
-            if not self.process.running:
-                raise LabError(f"the daemon ended:\n{self.log.read_text()[-3000:]}")
-            return self.says(text)
-        try:
-            wait_for(said, seconds, f"{text!r} in the log")
-        except LabError as error:
-            raise LabError(f"{error}\n{self.log.read_text()[-3000:]}") from None
-
-    def kill(self):
-        self.process.kill()
-
-    def stop(self):
-        if self.process.running:
-            self.process.process.terminate()
-        code = self.process.wait(20)
-        if code:
-            raise LabError(f"the daemon ended with {code}\n{self.log.read_text()[-4000:]}")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_error):
-        self.stop()
+    def __init__(self, namespace, folder, dhcp="auto", interface="eth0", more="", prefix=()):
+        super().__init__(PROGRAM, namespace, folder,
+                         f'{{ name = "{interface}"; dhcp = "{dhcp}"; probe = "1s"; {more} }}',
+                         top=f'clients = ( {{ mac = "{NAMED}"; target = "laptop"; '
+                             f'address = "192.168.77.50" }} );', prefix=prefix)
+        self.start("listening for iSCSI on")
 
 
 @contextlib.contextmanager
 def dnsmasq(namespace, folder, *options):
     """A DHCP server of somebody else's, one that offers at once."""
-    log = Path(folder) / "dnsmasq.log"
-    log.unlink(missing_ok=True)
-    process = Background("dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0",
-                         "--interface=eth0", "--user=root", "--group=root", "--log-dhcp",
-                         "--leasefile-ro", "--pid-file", "--no-ping", *options,
-                         namespace=namespace, log=log)
-    wait_for(lambda: "DHCP" in process.output() or not process.running, 10, "dnsmasq")
-    if not process.running:
-        raise LabError(f"dnsmasq ended:\n{process.output()}")
-    with process:
-        yield process
+    server = Dnsmasq(namespace, Path(folder), f"dnsmasq-{namespace}", "--no-ping", *options)
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @contextlib.contextmanager
@@ -294,8 +240,7 @@ def test_alone(report, wire, folder):
             daemon.kill()
             assert address_of(server)[0] == FALLBACK
             daemon.log.unlink()
-            daemon.start()
-            daemon.wait("DHCP role server")
+            daemon.start("DHCP role server")
             reboot = one.ask(REQUEST, [(50, socket.inet_aton(ack.address))], FALLBACK)
             assert reboot and reboot.kind == ACK and reboot.address == ack.address, reboot
             assert one.lease(FALLBACK).address == ack.address
@@ -439,14 +384,14 @@ def test_other_pxe_server(report, wire, folder):
         router = wire.add_host("router13", f"{ROUTER}/24")
         with dnsmasq(router, folder, "--dhcp-range=192.168.77.100,192.168.77.200,1h",
                      f"--dhcp-boot=pxelinux.0,{ROUTER},{ROUTER}"), \
-                Daemon(server, folder / "winner"), client(host, "52:54:00:00:09:01") as one:
+                Daemon(server, folder / "winner") as daemon, \
+                client(host, "52:54:00:00:09:01") as one:
             for _ in range(2):  # its first answer may come before we listen to others
                 one.broadcast(DISCOVER, pxe(0))
                 assert {SERVER, ROUTER} == {reply.server for reply in one.replies(1.0)}
 
             def story():
-                clients = json.loads(run(*inside(server), "curl", "-s",
-                                         "http://127.0.0.1:9180/clients").stdout)["clients"]
+                clients = daemon.status("clients")["clients"]
                 return clients[0]["state"] == "stopped" and clients[0]["sentence"]
             sentence = wait_for(story, 40, "end of the story")
             assert ROUTER in sentence, sentence
@@ -459,7 +404,7 @@ def test_reload(report, wire, folder):
                 client(host, "52:54:00:00:08:01") as one:
             assert not one.ask(DISCOVER, pxe(0), SERVER, 0.7)
             daemon.config.write_text(daemon.config.read_text().replace('"off"', '"server"'))
-            daemon.process.process.send_signal(signal.SIGHUP)
+            daemon.reload()
             daemon.wait(f"eth0: address {SERVER}, DHCP role server: the configuration says so")
             assert one.lease(SERVER, pxe(0)).address.startswith("192.168.77.")
 

@@ -127,6 +127,15 @@ TEST(test_another_server_heard)
     assert_stopped(fixture, "Another PXE server, 192.168.200.254, answers on this network and won");
 }
 
+TEST(test_another_server_chosen)
+{
+    bios_offer(fixture);
+    STEP(fixture, .step = JOURNAL_ADDRESS, .server = "192.168.200.254");
+    sleep_s(fixture, 16);
+    assert_stopped(fixture, "UDP port 69");
+    assert_says(fixture, "or the DHCP server 192.168.200.254 names a boot file itself");
+}
+
 TEST(test_another_servers_ipxe)
 {
     uefi_offer(fixture);
@@ -461,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_port_69_filtered_after_4011),
         cmocka_unit_test(test_http_boot_filtered),
         cmocka_unit_test(test_another_server_heard),
+        cmocka_unit_test(test_another_server_chosen),
         cmocka_unit_test(test_another_servers_ipxe),
         cmocka_unit_test(test_firmware_that_takes_one_answer),
         cmocka_unit_test(test_secure_boot),
