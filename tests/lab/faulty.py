@@ -15,9 +15,11 @@ class Faulty:
     """`device` is a loop device over an image, with faults in between; without `loop` it is a file
     on that file system."""
 
-    def __init__(self, folder, size_bytes, faults=(), writes_per_second=0, loop=True):
+    def __init__(self, folder, size_bytes, faults=(), writes_per_second=0, loop=True,
+                 log_writes=False):
         """Faults: dictionaries of blkdebug's inject-error, such as {"iotype": "flush",
-        "errno": 5, "once": True}."""
+        "errno": 5, "once": True}. log_writes: every write and flush in order in `write_log`, which
+        lab/write_log.py reads."""
         self.folder = Path(folder)
         self.folder.mkdir(exist_ok=True)
         self.image = make_file(self.folder / "image", size_bytes)
@@ -26,6 +28,13 @@ class Faulty:
         words = ["--blockdev", json.dumps({"driver": "file", "node-name": "file",
                                            "filename": str(self.image)})]
         top = "file"
+        if log_writes:
+            self.write_log = make_file(self.folder / "write-log", 0)
+            words += ["--blockdev", json.dumps({"driver": "file", "node-name": "log-file",
+                                                "filename": str(self.write_log)}),
+                      "--blockdev", json.dumps({"driver": "blklogwrites", "node-name": "logged",
+                                                "file": top, "log": "log-file"})]
+            top = "logged"
         if faults:
             rules = [{"event": "none", **fault} for fault in faults]
             words += ["--blockdev", json.dumps({"driver": "blkdebug", "node-name": "faults",
