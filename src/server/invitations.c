@@ -151,7 +151,8 @@ static void keep_guests(const struct served_target *target)
         buffer_format(&record, "%s\n", guest->initiator);
     record_name(target, name, sizeof name);
     if (!record.failed)
-        store->put(store, name, record.data, record.length, NULL, NULL);
+        store->put(store, name, record.length ? (const char *)record.data : "", record.length, NULL,
+                   NULL);
     buffer_done(&record);
 }
 
@@ -182,10 +183,10 @@ static void see_session(void *context, const struct iscsi_session_info *info)
 /* Forgets who has been gone for the hold time, and the longest gone of too many. */
 static void forget_gone(struct served_target *target)
 {
-    uint64_t now_us = server_now_us(target->server);
     unsigned count = 0;
     struct guest *guest, *next, *oldest = NULL;
     iscsi_node_for_each_session(target->server->node, see_session, target);
+    uint64_t now_us = server_now_us(target->server); /* nobody was seen after it */
     DL_FOREACH_SAFE (target->guests, guest, next) {
         if (now_us - guest->seen_us > target->config->hold_ms * 1000) {
             remove_guest(target, guest);
@@ -195,7 +196,7 @@ static void forget_gone(struct served_target *target)
         if (!oldest || guest->seen_us < oldest->seen_us)
             oldest = guest;
     }
-    if (count >= GUESTS_LIMIT)
+    if (count > GUESTS_LIMIT)
         remove_guest(target, oldest);
 }
 
@@ -231,8 +232,8 @@ void invitations_note_event(struct server *server, const struct iscsi_event *eve
     } else if (event->logged_out) {
         return;
     } else {
-        forget_gone(target);
         add_guest(target, event->initiator);
+        forget_gone(target);
     }
     keep_guests(target);
 }
