@@ -13,7 +13,6 @@
 #include "inhibitor.h"
 
 #include <netboot-target/util/cleanup.h>
-#include <netboot-target/util/escape.h>
 
 /* A machine that boots logs out and in again: not each time a new lock. */
 #define LINGER_S 10.0
@@ -39,8 +38,7 @@ static void tell_failure(struct inhibitor *inhibitor, const char *why)
     if (inhibitor->told)
         return;
     inhibitor->told = true;
-    log_notice("nothing keeps this machine from going to sleep under its clients: %s",
-               escaped(why));
+    log_notice("nothing keeps this machine from going to sleep under its clients: %s", why);
 }
 
 /* ── the bus in the loop ─────────────────────────────────────────────────────────────────────────

@@ -68,15 +68,15 @@ class ServiceGuest(Machine):
         text = self.run(f"systemctl show {UNIT} -p {','.join(names)}")
         return dict(line.split("=", 1) for line in text.splitlines())
 
-    def property(self, name):
+    def show(self, name):
         return self.properties(name)[name]
 
     @property
     def pid(self):
-        return int(self.property("MainPID"))
+        return int(self.show("MainPID"))
 
     def wait_property(self, name, value, seconds=30):
-        wait_for(lambda: self.property(name) == value, seconds,
+        wait_for(lambda: self.show(name) == value, seconds,
                  lambda: f"{name}={value}\n{self.journal()[-3000:]}")
 
     def journal(self, since=None):

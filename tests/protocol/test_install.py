@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab.daemon import PROGRAM, Daemon, iqn, target  # noqa: E402
 from lab.disk import MIB, drop_cache, loop_device, make_file, scratch  # noqa: E402
 from lab.initiator import Load, Session, login_status  # noqa: E402
-from lab.process import exit_on_signals, need_root, run, wait_for  # noqa: E402
+from lab.process import exit_on_signals, free_port, need_root, run, wait_for  # noqa: E402
 from lab.report import Report, note  # noqa: E402
 from lab.sandbox import Service, settings  # noqa: E402
 
@@ -140,6 +140,7 @@ def test_as_service(report, folder, files):
         os.chmod(device, 0o660)
         try:
             daemon = Daemon(home, [target("a", device)])
+            boot_port = serve_loaders(daemon, folder / "loaders")
             daemon.write_config()
             for path in (home, daemon.config):
                 os.chown(path, NOBODY, NOBODY)
@@ -150,10 +151,36 @@ def test_as_service(report, folder, files):
                 assert re.search(r"^CapEff:\s+0+$", status, re.M), status
                 assert re.search(r"^Seccomp:\s+2$", status, re.M) and "NoNewPrivs:\t1" in status
             if daemon.process.running:
+                fetch_loaders(report, boot_port)
                 use(report, daemon, (device, image))
         finally:
             os.chown(device, before.st_uid, before.st_gid)
             os.chmod(device, before.st_mode & 0o777)
+
+
+def serve_loaders(daemon, loaders):
+    """A folder of boot files with links inside it and out of it; gives the port."""
+    (loaders / "more").mkdir(parents=True)
+    loaders.parent.joinpath("outside").write_text("a file of somebody else")
+    (loaders / "loader").write_text("a loader")
+    (loaders / "more/inside").symlink_to("../loader")
+    (loaders / "above").symlink_to("../outside")
+    (loaders / "absolute").symlink_to(loaders.parent / "outside")
+    port = free_port()
+    text = daemon.text
+    daemon.text = lambda: text().replace(
+        "http-listen = []", f'http-listen = [ "127.0.0.1:{port}" ]; custom-directory = "{loaders}"')
+    return port
+
+
+def fetch_loaders(report, port):
+    with report.test("boot files are served, and none by a link that leads out of their folder"):
+        def code(name):
+            return run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",
+                       f"http://127.0.0.1:{port}/{name}").stdout
+        found = {name: code(name) for name in ("loader", "more/inside", "above", "absolute")}
+        assert found == {"loader": "200", "more/inside": "200", "above": "404",
+                         "absolute": "404"}, found
 
 
 def use(report, daemon, disk):
