@@ -34,7 +34,7 @@ struct recorded {
 
 static const char *tree_path(const char *name)
 {
-    static char path[PATH_MAX];
+    static char path[2 * PATH_MAX];
     const char *slash = strrchr(__FILE__, '/');
     snprintf(path, sizeof path, "%.*s/%s", (int)(slash - __FILE__), __FILE__, name);
     return path;
