@@ -121,14 +121,15 @@ static bool is_told_apart(const struct served_lun *lun)
     return lun->config->serial && lun->config->naa.length && !lun->target->key[0];
 }
 
-/* A LUN that had this identity before keeps it, whichever of the two disks is opened first. */
-static bool has_identity(const struct served_lun *lun, const uint8_t identity[IDENTITY_BYTES])
+/* A LUN that had this identity before keeps it, whichever of the two disks is opened first. Of two
+ * that are both new nobody can say which one is the copy: neither gets it. */
+static bool has_identity_of(const struct served_lun *other, const struct served_lun *lun)
 {
-    if (is_told_apart(lun))
+    if (is_told_apart(other))
         return false;
-    if (lun->state == LUN_OPEN)
-        return !memcmp(lun->identity, identity, IDENTITY_BYTES);
-    return lun->kept.valid && !memcmp(lun->kept.bytes, identity, IDENTITY_BYTES);
+    if (other->state == LUN_OPEN || (other->identified && !lun->kept.valid))
+        return !memcmp(other->identity, lun->identity, IDENTITY_BYTES);
+    return other->kept.valid && !memcmp(other->kept.bytes, lun->identity, IDENTITY_BYTES);
 }
 
 static const struct served_lun *find_twin(const struct served_lun *lun)
@@ -137,17 +138,22 @@ static const struct served_lun *find_twin(const struct served_lun *lun)
     DL_FOREACH (lun->target->server->targets, target) {
         for (unsigned i = 0; i < target->lun_count && !target->removing; i++) {
             const struct served_lun *other = &target->luns[i];
-            if (other != lun && has_identity(other, lun->identity))
+            if (other != lun && has_identity_of(other, lun))
                 return other;
         }
     }
     return NULL;
 }
 
-int identity_resolve(struct served_lun *lun, struct error *error)
+void identity_find(struct served_lun *lun)
 {
     forget_kept_of_other_disk(lun);
     choose(lun);
+    lun->identified = true;
+}
+
+int identity_resolve(struct served_lun *lun, struct error *error)
+{
     const struct served_lun *twin = is_told_apart(lun) ? NULL : find_twin(lun);
     if (twin)
         return error_set(

@@ -70,10 +70,11 @@ struct served_lun {
     struct block_identity derived;
     struct kept_identity kept;
     uint8_t identity[16];
+    bool identified;         /* this is what its disk says now */
     char identity_text[192]; /* "GPT disk GUID …", "kept in …" */
     uint64_t first_try_us;
     bool reported;
-    struct open_attempt *attempt; /* a worker is at it */
+    struct open_attempt *attempt;  /* a worker is at it */
     struct discovered *discovered; /* LUN_OPEN: what can be booted from it, see discovery.c */
 };
 
@@ -140,6 +141,7 @@ struct server {
     struct served_target *targets;
     struct job_queue *opening; /* devices being found and claimed */
     unsigned opening_count;    /* tries under way, also for targets that are gone */
+    struct open_attempt *held; /* those that wait for the others: luns.c */
     struct chap_secrets discovery_secrets;
     struct iscsi_server *iscsi;
     struct http_server *http;
@@ -149,7 +151,7 @@ struct server {
     struct setup_http *setup_http;
     struct boot_access *boot_access;
     struct boot_journal *boot_journal;
-    struct discovery *discovery; /* NULL: out of memory */
+    struct discovery *discovery;     /* NULL: out of memory */
     struct invitations *invitations; /* NULL: nobody has fetched a script yet */
     struct dhcp_server *dhcp;        /* NULL: no machine is booted from here */
     struct tftp_server *tftp;
@@ -230,6 +232,7 @@ void target_lun_closed(struct served_target *target);
 
 /* Looks for its device and opens it, on a worker; target_assemble() is called when it is there. */
 void lun_try(struct served_lun *lun);
+void luns_tick(struct server *server);
 /* Nobody waits any more for the try that is under way. */
 void lun_give_up(struct served_lun *lun);
 /* Flushes and closes the device of a LUN without sessions; then target_lun_closed(). */
@@ -285,8 +288,9 @@ void invitations_free(struct server *server);
 
 /* Fills lun->kept: once, before the LUN is opened. */
 void identity_load(struct served_lun *lun);
-/* Fills lun->identity and identity_text. -EEXIST with the cure when another LUN has the same one.
- */
+/* Fills lun->identity and identity_text, once the device has told what it knows. */
+void identity_find(struct served_lun *lun);
+/* Settles it. -EEXIST with the cure when another LUN has the same one. */
 int identity_resolve(struct served_lun *lun, struct error *error);
 void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options *options);
 void identity_make_iqn(const struct served_target *target, char iqn[ISCSI_NAME_BYTES]);

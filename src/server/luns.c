@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "discovery.h"
 
@@ -19,6 +20,8 @@
  * disk. */
 struct open_attempt {
     struct job job;
+    struct open_attempt *prev, *next; /* server->held */
+    uint64_t held_since_us;
     struct served_lun *lun; /* NULL: the target was removed meanwhile */
     struct server *server;
     struct block_io *io;
@@ -82,8 +85,6 @@ static void lun_failed(struct served_lun *lun, int result, const struct error *e
 static void lun_opened(struct served_lun *lun, struct open_attempt *attempt)
 {
     struct error error;
-    lun->location = attempt->location;
-    lun->derived = attempt->identity;
     int result = identity_resolve(lun, &error);
     if (result) {
         lun_failed(lun, result, &error);
@@ -119,11 +120,9 @@ static void lun_opened(struct served_lun *lun, struct open_attempt *attempt)
     target_assemble(lun->target);
 }
 
-static void attempt_done(struct job *job)
+static void attempt_end(struct open_attempt *attempt)
 {
-    struct open_attempt *attempt = container_of(job, struct open_attempt, job);
     struct served_lun *lun = attempt->lun;
-    attempt->server->opening_count--;
     if (lun) {
         lun->attempt = NULL;
         if (attempt->result)
@@ -133,6 +132,52 @@ static void attempt_done(struct job *job)
     }
     block_device_close(attempt->device);
     free(attempt);
+}
+
+/* Copies of one disk are found out only when all have told who they are, and at a first start
+ * nobody is known as the original. So a LUN that is new waits for the others. */
+static bool attempt_hold(struct open_attempt *attempt)
+{
+    struct served_lun *lun = attempt->lun;
+    if (!lun || attempt->result)
+        return false;
+    lun->location = attempt->location;
+    lun->derived = attempt->identity;
+    identity_find(lun);
+    if (lun->kept.valid)
+        return false;
+    attempt->held_since_us = server_now_us(attempt->server);
+    DL_APPEND(attempt->server->held, attempt);
+    server_want_housekeeping(attempt->server);
+    return true;
+}
+
+static void end_held(struct server *server)
+{
+    while (server->held) {
+        struct open_attempt *attempt = server->held;
+        DL_DELETE(server->held, attempt);
+        attempt_end(attempt);
+    }
+}
+
+/* A disk that does not answer at all must not keep the others away. */
+void luns_tick(struct server *server)
+{
+    const struct open_attempt *first = server->held;
+    if (first && server_now_us(server) - first->held_since_us >= BUSY_PATIENCE_MS * 1000)
+        end_held(server);
+}
+
+static void attempt_done(struct job *job)
+{
+    struct open_attempt *attempt = container_of(job, struct open_attempt, job);
+    struct server *server = attempt->server;
+    server->opening_count--;
+    if (!attempt_hold(attempt))
+        attempt_end(attempt);
+    if (!server->opening_count)
+        end_held(server);
 }
 
 void lun_try(struct served_lun *lun)
@@ -159,6 +204,7 @@ void lun_try(struct served_lun *lun)
                                                    .write_mode = modes[config->write],
                                                    .discard = config->discard};
     lun->attempt = attempt;
+    lun->identified = false;
     if (!lun->first_try_us)
         lun->first_try_us = server_now_us(server);
     server->opening_count++;

@@ -398,6 +398,7 @@ bool targets_tick(struct server *server)
 {
     bool waiting = false;
     client_targets_tick(server);
+    luns_tick(server);
     struct served_target *target;
     DL_FOREACH (server->targets, target) {
         if (target->removing)

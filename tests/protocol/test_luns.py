@@ -289,6 +289,22 @@ def test_identity(report, folder):
                     run("sgdisk", "-G", copy)
                     wait_for(lambda: login_status(daemon.port, iqn("b")) == 0, 15, "cured copy")
                     assert identity(daemon, "a")[1] != identity(daemon, "b")[1]
+        with report.test("two copies at a first start: neither is served, until they are told apart"):
+            run("cp", folder / "original.img", folder / "copy.img")
+            beside = target("beside", make_file(folder / "beside-copies.img", 8 * MIB))
+            with loop_device(folder / "copy.img") as copy:
+                for number in range(4):
+                    pair = [target("a", device), target("b", copy)]
+                    with Daemon(folder / f"pair-{number}", [*pair[::1 if number % 2 else -1], beside]
+                                ).launch() as daemon:
+                        expect_refusal(daemon, "a", "same identity", str(copy), "sgdisk -G")
+                        expect_refusal(daemon, "b", "same identity", str(device), "sgdisk -G")
+                        assert login_status(daemon.port, iqn("beside")) == 0
+                        if number == 3:
+                            run("sgdisk", "-G", copy)
+                            for name in "ab":
+                                wait_for(lambda: login_status(daemon.port, iqn(name)) == 0, 15,
+                                         f"target {name}")
         with report.test("a copied disk with serial and naa of its own is served"):
             run("cp", folder / "original.img", folder / "copy.img")
             with loop_device(folder / "copy.img") as copy:
