@@ -23,7 +23,7 @@
 #define BOOT_SERIAL_BYTES       65u         /* 64 and a NUL */
 #define BOOT_INITIATOR_BYTES    224u        /* RFC 7143 §4.2.7.1, and a NUL */
 #define BOOT_URL_BYTES_LIMIT    254u        /* one DHCP option with its NUL */
-#define BOOT_SCRIPT_BYTES_LIMIT (16u << 10) /* no script gets longer */
+#define BOOT_SCRIPT_BYTES_LIMIT (256u << 10) /* no script gets longer */
 
 /* --- who asks ----------------------------------------------------------------------------------
  */
@@ -35,12 +35,15 @@ struct boot_client {
     uint8_t mac[BOOT_MAC_BYTES];
     uint8_t uuid[BOOT_UUID_BYTES];  /* in the order in which it is written */
     char serial[BOOT_SERIAL_BYTES]; /* "": none; raw, to be filtered or escaped before printing */
+    unsigned machine;               /* an enum boot_machine bit of catalog.h; 0: not told */
 };
 
 /* Reads the decoded values of the query: "52-54-00-ab-cd-ef" (or with colons), a UUID, a serial
  * number. NULL: not given. What cannot be read counts as not given. */
 void boot_client_read(struct boot_client *ret_client, const char *mac, const char *uuid,
                       const char *serial);
+/* "efi-x86_64": iPXE's ${platform} and ${buildarch}. An unknown word counts as not told. */
+void boot_client_read_machine(struct boot_client *client, const char *text);
 
 /* --- what it gets ------------------------------------------------------------------------------
  */
@@ -124,6 +127,11 @@ struct boot_decision {
  */
 void boot_decide(const struct boot_policy *policy, const struct boot_client *client,
                  bool authenticated, struct boot_decision *ret_decision);
+/* The same for another target or LUN that the client asks for by name: it needs the password unless
+ * that target is for everybody, or the client's rule opens it. `lun` NULL: the target's first. */
+void boot_decide_other(const struct boot_policy *policy, const struct boot_client *client,
+                       const char *target, const unsigned *lun, bool authenticated,
+                       struct boot_decision *ret_decision);
 /* Turns a start into "not ready yet", for an image of the client's own. */
 void boot_decision_wait(struct boot_decision *decision);
 /* A clause for logs and the journal: "it is not listed in clients". */
@@ -149,9 +157,21 @@ struct boot_server {
  * boot file name. iPXE fills it in. */
 void boot_url(struct buffer *out, const struct boot_server *server);
 
+/* The same for any other script of ours: `path` "/menu.ipxe", `more` "&choice=disk" or NULL. */
+void boot_script_url(struct buffer *out, const struct boot_server *server, const char *path,
+                     const char *more);
+
 /* autoexec.ipxe, and the answer to a request without a query: gets an address if there is none yet,
  * then goes to boot_url(). */
 void boot_script_entry(struct buffer *out, const struct boot_server *server);
+
+/* A kernel that iPXE loads by HTTP instead of starting a loader from the disk. */
+struct boot_kernel {
+    const char *path; /* of its URL: "/kernel/0123…/vmlinuz", of letters, digits, "/._-" */
+    const char *const *initrd_paths;
+    unsigned initrd_count;
+    const char *command_line; /* from boot_command_line() */
+};
 
 struct boot_start {
     const struct boot_client *client;
@@ -164,11 +184,14 @@ struct boot_start {
     const char *user, *secret;                 /* CHAP; NULL: none */
     const char *reverse_user, *reverse_secret; /* mutual CHAP; NULL: none */
     bool mask_gateway;                         /* the portal is on the client's link */
-    const char *const *loaders; /* files to try on UEFI, in order; none: the well-known ones. The
-                                 * firmware's own default comes last in any case. */
+    const char *const *loaders; /* files to try on UEFI, in order; none: the well-known ones */
     unsigned loader_count;
-    bool menu;
-    uint64_t menu_timeout_ms; /* 0: waits for ever */
+    bool only_these;                  /* else the firmware's own default is tried after them */
+    const struct boot_kernel *kernel; /* NULL: what the disk starts by itself */
+    const char *const *lines;         /* iPXE's commands for the hooked disk instead of both */
+    unsigned line_count;
+    bool menu;       /* back to the menu when it fails */
+    const char *key; /* for the menu; NULL: nobody has logged in */
 };
 
 /* Appends the script that hooks the disk (one LUN, so that the iBFT names one target) and boots it.
@@ -177,11 +200,57 @@ struct boot_start {
 int boot_script_start(struct buffer *out, const struct boot_server *server,
                       const struct boot_start *start, struct error *error);
 
+/* Appends a script of the administrator's lines alone: no disk is hooked, a failure leads back to
+ * the menu. */
+void boot_script_lines(struct buffer *out, const struct boot_server *server, const char *title,
+                       const char *const *lines, unsigned line_count, const char *key);
+
+/* Appends the page that asks for the menu's user and password, for BOOT_REASON_PASSWORD and
+ * BOOT_REASON_NOT_LISTED. */
+void boot_script_login(struct buffer *out, const struct boot_server *server,
+                       const struct boot_client *client, const struct boot_decision *decision);
+
 /* Appends the page for any other verdict: says why and what to do, then asks again by itself.
  * `detail`: a clause of the caller's ("the disk of LUN 0 is not there yet"), NULL: none. */
 void boot_script_stop(struct buffer *out, const struct boot_server *server,
                       const struct boot_client *client, const struct boot_decision *decision,
                       const char *detail);
+
+/* --- the menu ----------------------------------------------------------------------------------
+ */
+
+#define BOOT_CHOICE_BYTES 80u /* [A-Za-z0-9._:-]{1,79} and a NUL */
+
+/* Choices are words: "disk", "entry:ID" of a catalog, "item:NAME" of the configuration. */
+bool boot_choice_is_valid(const char *choice);
+
+enum boot_menu_group { BOOT_MENU_KERNELS, BOOT_MENU_LOADERS, BOOT_MENU_ITEMS };
+
+struct boot_menu_entry {
+    enum boot_menu_group group; /* those of one group stand together */
+    char choice[BOOT_CHOICE_BYTES];
+    const char *title;   /* raw, see boot_put_text() */
+    const char *problem; /* a sentence or clause, raw: why it does not work; NULL: it does */
+    bool can_try;        /* although there is a problem */
+};
+
+struct boot_menu {
+    const char *target_name;
+    unsigned lun;
+    const struct boot_menu_entry *entries;
+    unsigned entry_count;
+    const char *selected; /* a choice; the time-out counts only when this entry is offered */
+    uint64_t timeout_ms;  /* 0: waits for ever */
+    const char *key;      /* goes into URLs; NULL: nobody has logged in */
+    const char *note;     /* about the list, raw; NULL: none */
+};
+
+/* Appends the menu. What is chosen comes back as GET /entry.ipxe?…&choice=CHOICE&key=KEY. */
+void boot_script_menu(struct buffer *out, const struct boot_server *server,
+                      const struct boot_menu *menu);
+/* Appends a page that goes on to the menu, after `text` (raw; NULL: none). */
+void boot_script_to_menu(struct buffer *out, const struct boot_server *server, const char *text,
+                         const char *key);
 
 /* --- boot files --------------------------------------------------------------------------------
  */

@@ -221,12 +221,25 @@ struct config_client {
     char *boot_file; /* NULL: by architecture */
 };
 
+/* What the menu offers beside the client's own disk: another one, lines of an iPXE script, or lines
+ * for a disk that is hooked first. */
+struct config_menu_item {
+    struct config_place place;
+    char *name;   /* unique; never NULL */
+    char *title;  /* never NULL */
+    char *target; /* name of a target in this config; NULL: no disk */
+    uint32_t lun; /* CONFIG_UNSET: the target's first */
+    CONFIG_LIST(char *) script;
+};
+
 struct config_menu {
     struct config_place place;
     char *user;
     struct secret password; /* length 0: generate once and keep */
     bool basic;             /* take Basic too, which sends the password in clear */
     uint64_t timeout_ms;    /* 0: wait for ever */
+    char *choice; /* the default: "disk", "kernel", "entry:ID" or "item:NAME"; never NULL */
+    CONFIG_LIST(struct config_menu_item) items;
 };
 
 /* One boot file per client architecture (IANA "Processor Architecture Types"). */

@@ -49,12 +49,18 @@ enum journal_step {
     JOURNAL_LOOP,             /* it loads the same file again and again; detail: name */
     JOURNAL_SCRIPT_REFUSED,   /* it may not boot; detail: why, a clause */
     JOURNAL_SCRIPT_WAIT,      /* its disk is not ready, it asks again; detail: why, a clause */
-    JOURNAL_SCRIPT_MENU,      /* it has the menu */
+    JOURNAL_SCRIPT_LOGIN,     /* it was asked for the menu's password */
+    JOURNAL_SCRIPT_PASSWORD,  /* a wrong one was given; detail: how often */
+    JOURNAL_SCRIPT_MENU,      /* it has the menu; detail: target and LUN */
+    JOURNAL_SCRIPT_CHOICE,    /* something was chosen there; detail: what */
     JOURNAL_SCRIPT,           /* it has the script that boots; detail: target and LUN */
     JOURNAL_LOGIN_REFUSED,    /* status_class, status_detail; detail: why, a clause */
     JOURNAL_LOGIN_BROKEN,     /* it left in the middle of the login; mutual_chap; detail: why */
     JOURNAL_LOGIN,            /* iPXE has logged in; detail: target */
     JOURNAL_READ,             /* the first SCSI command that reads or writes the disk */
+    JOURNAL_KERNEL_FAILED,    /* detail: name, why; bytes */
+    JOURNAL_KERNEL,           /* it has a kernel or initrd by HTTP; detail: name; bytes,
+                               * duration_ms */
     JOURNAL_LAST_COMMAND,     /* iPXE's last SCSI command; the journal notes it by itself */
     JOURNAL_OS_LOGIN_REFUSED, /* like LOGIN_REFUSED, of the operating system's initiator */
     JOURNAL_OS_LOGIN,         /* the operating system, or its initramfs, has logged in */

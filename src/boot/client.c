@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include <netboot-target/boot.h>
+#include <netboot-target/boot/catalog.h>
+#include <netboot-target/util/array.h>
 
 static int digit_value(char digit)
 {
@@ -74,6 +76,25 @@ void boot_client_read(struct boot_client *ret_client, const char *mac, const cha
     if (serial && strlen(serial) < sizeof client.serial)
         memcpy(client.serial, serial, strlen(serial) + 1);
     *ret_client = client;
+}
+
+void boot_client_read_machine(struct boot_client *client, const char *text)
+{
+    static const struct {
+        const char *text;
+        enum boot_machine machine;
+    } machines[] = {
+        {"pcbios-i386",   BOOT_MACHINE_BIOS   },
+        {"pcbios-x86_64", BOOT_MACHINE_BIOS   },
+        {"efi-i386",      BOOT_MACHINE_IA32   },
+        {"efi-x86_64",    BOOT_MACHINE_X64    },
+        {"efi-arm64",     BOOT_MACHINE_ARM64  },
+        {"efi-riscv64",   BOOT_MACHINE_RISCV64},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(machines); i++) {
+        if (strcmp(machines[i].text, text) == 0)
+            client->machine = machines[i].machine;
+    }
 }
 
 /* --- initiator names ---------------------------------------------------------------------------

@@ -13,8 +13,7 @@ static const struct {
 } reasons[] = {
     [BOOT_REASON_NONE] = {BOOT_START,  "it boots"                                      },
     [BOOT_REASON_NOT_LISTED] = {BOOT_REFUSE, "it is not listed in clients"                   },
-    [BOOT_REASON_PASSWORD] = {BOOT_REFUSE,
-                          "it is listed with open = false, so it needs the password"   },
+    [BOOT_REASON_PASSWORD] = {BOOT_REFUSE, "it needs the password"                         },
     [BOOT_REASON_NO_MAC] = {BOOT_FAIL,   "its disk is named by its MAC, and it told none"},
     [BOOT_REASON_NO_TARGET] = {BOOT_FAIL,   "there is no target for it"                     },
     [BOOT_REASON_NO_LUN] = {BOOT_FAIL,   "its target has no such LUN"                    },
@@ -111,11 +110,11 @@ static const struct boot_target *find_public_target(const struct boot_policy *po
     return NULL;
 }
 
-static const struct boot_lun *find_lun(const struct boot_target *target,
-                                       const struct boot_rule *rule)
+/* `number` NULL: the first. */
+static const struct boot_lun *find_lun(const struct boot_target *target, const unsigned *number)
 {
     for (unsigned i = 0; i < target->lun_count; i++) {
-        if (!rule || !rule->has_lun || target->luns[i].number == rule->lun)
+        if (!number || target->luns[i].number == *number)
             return &target->luns[i];
     }
     return NULL;
@@ -140,16 +139,18 @@ static enum boot_reason choose_target(const struct boot_policy *policy, bool aut
     return rule->open || authenticated ? BOOT_REASON_NONE : BOOT_REASON_PASSWORD;
 }
 
-static enum boot_reason choose_lun(const struct boot_client *client, struct boot_decision *decision)
+/* `own_image`: the client's image is in the place of the target's. */
+static enum boot_reason choose_lun(const struct boot_client *client, const unsigned *number,
+                                   bool own_image, struct boot_decision *decision)
 {
     const struct boot_rule *rule = decision->rule;
-    const struct boot_lun *lun = find_lun(decision->target, rule);
+    const struct boot_lun *lun = find_lun(decision->target, number);
     if (!lun)
         return BOOT_REASON_NO_LUN;
     decision->lun = lun->number;
-    decision->own_image = lun->per_client || (rule && rule->own_image);
+    decision->own_image = lun->per_client || own_image;
     decision->menu = rule && rule->menu;
-    if (lun->per_client && !client->has_mac && !(rule && (rule->has_mac || rule->own_image)))
+    if (lun->per_client && !client->has_mac && !(rule && (rule->has_mac || own_image)))
         return BOOT_REASON_NO_MAC;
     /* An image of its own has a target of its own, which the caller looks at. */
     return decision->own_image || decision->target->ready ? BOOT_REASON_NONE
@@ -163,8 +164,37 @@ void boot_decide(const struct boot_policy *policy, const struct boot_client *cli
     enum boot_reason reason = BOOT_REASON_NOT_SERVING;
     if (policy->serving)
         reason = choose_target(policy, authenticated, &decision);
+    const struct boot_rule *rule = decision.rule;
     if (reason == BOOT_REASON_NONE)
-        reason = choose_lun(client, &decision);
+        reason = choose_lun(client, rule && rule->has_lun ? &rule->lun : NULL,
+                            rule && rule->own_image, &decision);
+    conclude(&decision, reason);
+    *ret_decision = decision;
+}
+
+/* A rule opens its own target alone. */
+static bool opens(const struct boot_policy *policy, const struct boot_rule *rule,
+                  const struct boot_target *target)
+{
+    return rule && rule->open && find_target(policy, rule->target) == target;
+}
+
+void boot_decide_other(const struct boot_policy *policy, const struct boot_client *client,
+                       const char *target, const unsigned *lun, bool authenticated,
+                       struct boot_decision *ret_decision)
+{
+    struct boot_decision decision = {.rule = find_rule(policy, client),
+                                     .target = find_target(policy, target)};
+    enum boot_reason reason = BOOT_REASON_NONE;
+    if (!policy->serving)
+        reason = BOOT_REASON_NOT_SERVING;
+    else if (!decision.target)
+        reason = BOOT_REASON_NO_TARGET;
+    else if (!authenticated && !decision.target->open && !is_harmless(decision.target) &&
+             !opens(policy, decision.rule, decision.target))
+        reason = BOOT_REASON_PASSWORD;
+    if (reason == BOOT_REASON_NONE)
+        reason = choose_lun(client, lun, false, &decision);
     conclude(&decision, reason);
     *ret_decision = decision;
 }

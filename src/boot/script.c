@@ -6,13 +6,16 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <netboot-target/boot/catalog.h>
 #include <netboot-target/util/array.h>
 
+#include "pages.h"
 #include "words.h"
 
 #define HOOK_TRIES      5u
 #define HOOK_PAUSE_S    5u
 #define REST_MS         60000u /* after a failure, before all begins anew */
+#define MENU_REST_MS    30000u /* before the menu comes back */
 #define LOADER_LIMIT    32u
 #define ENTRY_REST_S    10u
 #define ISCSI_FLAT_LUNS 0x4000u /* SAM-5 §4.7.7.4 */
@@ -25,34 +28,79 @@ static void put(struct buffer *out, const char *lines)
     buffer_append_string(out, lines);
 }
 
-void boot_url(struct buffer *out, const struct boot_server *server)
+void boot_put_site(struct buffer *out, const struct boot_server *server)
 {
-    put(out, "http://");
     boot_put_host(out, server->host);
     if (server->port != 80)
         buffer_format(out, ":%u", server->port);
-    put(out, "/boot.ipxe?mac=${netX/mac:hexhyp}&uuid=${uuid}&serial=${serial:uristring}");
 }
 
-/* The end of every page: waits, with a shell for whoever presses a key, and asks the server anew.
- * Label :rest. */
-static void put_rest(struct buffer *out, const struct boot_server *server, unsigned pause_ms)
+/* Who the client is; iPXE fills it in. */
+void boot_put_query(struct buffer *out, const char *path)
 {
     buffer_format(out,
-                  ":rest\n"
-                  "prompt --timeout %u Press a key for the iPXE shell; next try in %u seconds. "
-                  "&& shell ||\n"
-                  "chain --replace ",
-                  pause_ms, pause_ms / 1000);
-    boot_url(out, server);
-    put(out, " ||\necho\necho The boot server does not answer: ");
+                  "%s?mac=${netX/mac:hexhyp}&uuid=${uuid}&serial=${serial:uristring}"
+                  "&on=${platform}-${buildarch}",
+                  path);
+}
+
+void boot_script_url(struct buffer *out, const struct boot_server *server, const char *path,
+                     const char *more)
+{
+    put(out, "http://");
+    boot_put_site(out, server);
+    boot_put_query(out, path);
+    if (more)
+        put(out, more);
+}
+
+void boot_url(struct buffer *out, const struct boot_server *server)
+{
+    boot_script_url(out, server, "/boot.ipxe", NULL);
+}
+
+void boot_put_menu_url(struct buffer *out, const struct boot_server *server, const char *path,
+                       const char *key)
+{
+    boot_script_url(out, server, path, NULL);
+    if (key)
+        buffer_format(out, "&key=%s", key);
+}
+
+void boot_put_no_answer(struct buffer *out, const struct boot_server *server)
+{
+    put(out, "echo\necho The boot server does not answer: ");
     boot_put_host(out, server->host);
     buffer_format(
         out,
         "\n"
-        "echo Check: is it on, is the cable in, is its TCP port %u open in its firewall?\n"
-        "goto rest\n",
+        "echo Check: is it on, is the cable in, is its TCP port %u open in its firewall?\n",
         server->port);
+}
+
+/* Where a page leads in the end. */
+struct way_on {
+    const struct boot_server *server;
+    bool menu;       /* else the beginning */
+    const char *key; /* for the menu */
+};
+
+/* The end of a page: waits, with a shell for whoever presses a key, and asks the server anew.
+ * Label :rest. */
+static void put_rest(struct buffer *out, const struct way_on *way, unsigned pause_ms)
+{
+    buffer_format(out,
+                  ":rest\n"
+                  "prompt --timeout %u Press a key for the iPXE shell; %s in %u seconds. "
+                  "&& shell ||\n"
+                  ":again\n"
+                  "chain --replace ",
+                  pause_ms, way->menu ? "back to the menu" : "next try", pause_ms / 1000);
+    boot_put_menu_url(out, way->server, way->menu ? "/menu.ipxe" : "/boot.ipxe",
+                      way->menu ? way->key : NULL);
+    put(out, " ||\n");
+    boot_put_no_answer(out, way->server);
+    put(out, "goto rest\n");
 }
 
 /* --- the entry ---------------------------------------------------------------------------------
@@ -135,26 +183,6 @@ static void put_disk_name(struct buffer *out, const struct boot_start *start)
     buffer_format(out, " port %u", start->portal_port);
 }
 
-static void put_menu(struct buffer *out, const struct boot_start *start)
-{
-    put(out, ":menu\nmenu netboot-target\nitem disk Boot ");
-    put_disk_name(out, start);
-    put(out, "\n"
-             "item shell iPXE shell\n"
-             "item leave Leave, to the next boot device\n"
-             "choose --default disk ");
-    if (start->menu_timeout_ms)
-        buffer_format(out, "--timeout %" PRIu64 " ", start->menu_timeout_ms);
-    put(out, "choice || goto leave\n"
-             "goto ${choice}\n"
-             ":shell\n"
-             "shell ||\n"
-             "goto menu\n"
-             ":leave\n"
-             "exit 0\n"
-             ":disk\n");
-}
-
 /* Absent ones are cleared: an earlier round may have set them, and half a pair is refused. */
 static void put_credential(struct buffer *out, const char *setting, const char *value)
 {
@@ -203,16 +231,80 @@ static void put_loaders(struct buffer *out, const struct boot_start *start)
                       suffixes[i].suffix);
     for (unsigned i = 0; i < count; i++)
         buffer_format(out, "sanboot --drive 0x80 --keep --filename %s ||\n", loaders[i]);
-    put(out, "sanboot --drive 0x80 --keep ||\n");
+    if (!start->only_these)
+        put(out, "sanboot --drive 0x80 --keep ||\n");
 }
 
-static void put_boot(struct buffer *out, const struct boot_start *start)
+static void put_sanboot(struct buffer *out, const struct boot_start *start)
 {
-    put(out, ":hooked\n"
-             "iseq ${platform} efi && goto efi ||\n"
+    put(out, "iseq ${platform} efi && goto efi ||\n"
              "sanboot --drive 0x80 --keep ||\n"
              "goto unbootable\n");
     put_loaders(out, start);
+}
+
+static bool names_initrds(const struct boot_start *start)
+{
+    return start->client->machine != BOOT_MACHINE_BIOS;
+}
+
+/* UEFI's Linux finds an initrd by its image's name (newer iPXE hands them over itself); of other
+ * images there must be none, because a BIOS' Linux gets them all. */
+static void put_kernel(struct buffer *out, const struct boot_server *server,
+                       const struct boot_start *start)
+{
+    const struct boot_kernel *kernel = start->kernel;
+    put(out, "imgfree ||\nkernel --name kernel http://");
+    boot_put_site(out, server);
+    put(out, kernel->path);
+    for (unsigned i = 0; i < kernel->initrd_count && names_initrds(start); i++)
+        buffer_format(out, " initrd=initrd%u", i);
+    buffer_format(out, " %s || goto unloaded\n", kernel->command_line);
+    for (unsigned i = 0; i < kernel->initrd_count; i++) {
+        buffer_format(out, "initrd --name initrd%u http://", i);
+        boot_put_site(out, server);
+        buffer_format(out, "%s || goto unloaded\n", kernel->initrd_paths[i]);
+    }
+    put(out, "boot ||\n"
+             "goto unbootable\n"
+             ":unloaded\n"
+             "sanunhook --drive 0x80 ||\n"
+             "imgfree ||\n"
+             "echo\n"
+             "echo The kernel or its initrd could not be loaded.\n"
+             "echo Check: does this machine have enough memory for them?\n"
+             "echo Check: the log of the server.\n"
+             "goto rest\n");
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), end_length = strlen(end);
+    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+/* A command that fails would end the script, and iPXE with it. */
+static void put_lines(struct buffer *out, const char *const *lines, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        bool can_fail = lines[i][0] && lines[i][0] != ':' && lines[i][0] != '#' &&
+                        !ends_with(lines[i], "||") && !ends_with(lines[i], "\\");
+        buffer_format(out, "%s%s\n", lines[i], can_fail ? " || goto unbootable" : "");
+    }
+}
+
+static void put_boot(struct buffer *out, const struct boot_server *server,
+                     const struct boot_start *start)
+{
+    put(out, ":hooked\n");
+    if (start->line_count) {
+        put_lines(out, start->lines, start->line_count);
+        put(out, "goto unbootable\n");
+    } else if (start->kernel) {
+        put_kernel(out, server, start);
+    } else {
+        put_sanboot(out, start);
+    }
 }
 
 static void put_failures(struct buffer *out, const struct boot_start *start)
@@ -242,6 +334,24 @@ static void put_failures(struct buffer *out, const struct boot_start *start)
                   start->portal_port, start->initiator);
 }
 
+static int check_kernel(const struct boot_start *start, struct error *error)
+{
+    const struct boot_kernel *kernel = start->kernel;
+    size_t length = strlen(kernel->command_line) +
+                    (names_initrds(start) ? kernel->initrd_count * sizeof " initrd=initrd0" : 0);
+    bool good = boot_word_is_url_path(kernel->path);
+    for (unsigned i = 0; i < kernel->initrd_count; i++)
+        good = good && boot_word_is_url_path(kernel->initrd_paths[i]);
+    if (!good)
+        return error_set(error, -EINVAL, "A kernel's URL cannot stand in an iPXE script.");
+    if (length >= BOOT_COMMAND_LINE_BYTES)
+        return error_set(error, -E2BIG,
+                         "The kernel's command line and the names of its initrds are longer than "
+                         "the %u bytes a kernel takes: use cmdline-remove.",
+                         BOOT_COMMAND_LINE_BYTES - 1);
+    return 0;
+}
+
 /* Whatever is not plain here would be read as a command. */
 static int check(const struct boot_start *start, struct error *error)
 {
@@ -258,6 +368,11 @@ static int check(const struct boot_start *start, struct error *error)
                          "letters, digits and . : _ - can.");
     if (start->loader_count > LOADER_LIMIT)
         return error_set(error, -EINVAL, "More than %u loaders to try.", LOADER_LIMIT);
+    if (start->kernel) {
+        int result = check_kernel(start, error);
+        if (result)
+            return result;
+    }
     for (unsigned i = 0; i < start->loader_count; i++) {
         if (!boot_word_is_path(start->loaders[i]))
             return error_set(error, -EINVAL,
@@ -280,18 +395,33 @@ int boot_script_start(struct buffer *out, const struct boot_server *server,
     int r = check(start, error);
     if (r < 0)
         return r;
-    put(out, "#!ipxe\n");
-    if (start->menu)
-        put_menu(out, start);
-    put(out, "echo\necho Booting ");
+    const struct way_on way = {server, start->menu, start->key};
+    put(out, "#!ipxe\n"
+             "echo\necho Booting ");
     put_disk_name(out, start);
     put(out, "\n");
     put_settings(out, start);
     put_hook(out, start);
-    put_boot(out, start);
+    put_boot(out, server, start);
     put_failures(out, start);
-    put_rest(out, server, REST_MS);
+    put_rest(out, &way, start->menu ? MENU_REST_MS : REST_MS);
     return 0;
+}
+
+void boot_script_lines(struct buffer *out, const struct boot_server *server, const char *title,
+                       const char *const *lines, unsigned line_count, const char *key)
+{
+    const struct way_on way = {server, true, key};
+    put(out, "#!ipxe\n"
+             "echo\necho Starting ");
+    boot_put_text(out, title);
+    put(out, "\nclear username ||\nclear password ||\n");
+    put_lines(out, lines, line_count);
+    put(out, "goto again\n"
+             ":unbootable\n"
+             "echo\n"
+             "echo One of its lines in menu.items failed.\n");
+    put_rest(out, &way, MENU_REST_MS);
 }
 
 /* --- not booting -------------------------------------------------------------------------------
@@ -362,11 +492,18 @@ static const struct {
     [BOOT_REASON_NOT_SERVING] = {advise_patience,      15000},
 };
 
+void boot_put_advice(struct buffer *out, const struct boot_server *server,
+                     const struct boot_client *client, enum boot_reason reason)
+{
+    const struct page page = {out, server, client};
+    pages[reason].advise(&page);
+}
+
 void boot_script_stop(struct buffer *out, const struct boot_server *server,
                       const struct boot_client *client, const struct boot_decision *decision,
                       const char *detail)
 {
-    const struct page page = {out, server, client};
+    const struct way_on way = {.server = server};
     put(out, "#!ipxe\n"
              "echo\n"
              "echo netboot-target does not boot this machine");
@@ -377,6 +514,6 @@ void boot_script_stop(struct buffer *out, const struct boot_server *server,
         boot_put_text(out, detail);
     }
     put(out, ".\n");
-    pages[decision->reason].advise(&page);
-    put_rest(out, server, pages[decision->reason].pause_ms);
+    boot_put_advice(out, server, client, decision->reason);
+    put_rest(out, &way, pages[decision->reason].pause_ms);
 }

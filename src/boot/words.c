@@ -30,6 +30,15 @@ bool boot_word_is_path(const char *word)
     return is_made_of(word, ".:_-\\/") && word[strlen(word) - 1] != '\\';
 }
 
+bool boot_word_is_url_path(const char *path)
+{
+    for (const char *c = path; *c; c++) {
+        if (!is_alphanumeric(*c) && !strchr("/._-~", *c))
+            return false;
+    }
+    return *path == '/';
+}
+
 void boot_put_setting(struct buffer *out, const char *setting, const char *value)
 {
     buffer_format(out, "set %s:uristring ", setting);

@@ -15,6 +15,9 @@ bool boot_word_is_name(const char *word);
  * would join lines. */
 bool boot_word_is_path(const char *word);
 
+/* The path of a URL of ours: letters, digits and / . _ - ~ */
+bool boot_word_is_url_path(const char *path);
+
 /* "set username:uristring p%24ss\n" */
 void boot_put_setting(struct buffer *out, const char *setting, const char *value);
 /* Text of others: $ # & | ; \ and all that is not printable ASCII becomes "?". */

@@ -66,6 +66,17 @@ static int name_target(struct config_target *target, unsigned position)
     return target->auth.user ? 0 : -ENOMEM;
 }
 
+static int name_item(struct config_menu_item *item, unsigned position)
+{
+    if (!item->name && asprintf(&item->name, "item-%u", position) < 0) {
+        item->name = NULL;
+        return -ENOMEM;
+    }
+    if (!item->title)
+        item->title = strdup(item->name);
+    return item->title ? 0 : -ENOMEM;
+}
+
 int config_complete(struct config *config)
 {
     int result = expand_wildcards(&config->portals);
@@ -79,6 +90,8 @@ int config_complete(struct config *config)
         number_luns(&config->targets.items[i]);
         result = name_target(&config->targets.items[i], i + 1);
     }
+    for (unsigned i = 0; result == 0 && i < config->menu.items.count; i++)
+        result = name_item(&config->menu.items.items[i], i + 1);
     return result;
 }
 
@@ -160,7 +173,7 @@ void claims_check(struct claims *claims, struct reader *reader, const char *what
 void config_check(struct reader *reader)
 {
     static void (*const checks[])(struct reader *) = {
-        check_targets, check_auth, check_interfaces, check_clients, check_listen,
+        check_targets, check_auth, check_interfaces, check_clients, check_menu, check_listen,
     };
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
         checks[i](reader);

@@ -77,7 +77,7 @@ const struct key *section_find(const struct section *section, const char *name);
 
 extern const struct value_type value_string, value_ascii, value_name, value_iqn, value_iqn_prefix,
     value_pattern, value_path, value_device, value_tag, value_interface, value_boot_file,
-    value_initiator; /* strings.c */
+    value_initiator, value_choice; /* strings.c */
 extern const struct value_type value_bool, value_integer, value_optional_integer, value_duration,
     value_size, value_word; /* numbers.c */
 extern const struct value_type value_endpoint, value_network, value_ipv4, value_interface_network,
@@ -202,6 +202,7 @@ void check_targets(struct reader *reader);    /* check_targets.c */
 void check_auth(struct reader *reader);       /* check_auth.c */
 void check_interfaces(struct reader *reader); /* check_network.c */
 void check_clients(struct reader *reader);    /* check_network.c */
+void check_menu(struct reader *reader);       /* check_menu.c */
 void check_listen(struct reader *reader);     /* check_listen.c */
 
 /* Something that may stand only once. `object` is the group it was written in, as `key`. */

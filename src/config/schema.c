@@ -311,6 +311,27 @@ static const struct key client_keys[] = {
 #undef FIELD
 SECTION(client, client_keys, struct config_client);
 
+#define FIELD(field) .offset = offsetof(struct config_menu_item, field)
+static const struct key menu_item_keys[] = {
+    {.name = "name", .type = &value_name, FIELD(name), .minimum = 1, .maximum = 64,
+     .unset = "item-1, item-2 and so on, by position", .example = "rescue",
+     .help = "Name of the item, for default and for what is remembered."},
+    {.name = "title", .type = &value_string, FIELD(title), .minimum = 1, .maximum = 128,
+     .unset = "its name", .example = "Rescue system", .help = "How the menu shows it."},
+    {.name = "target", .type = &value_name, FIELD(target), .minimum = 1, .maximum = 64,
+     .unset = "no disk", .example = "laptop",
+     .help = "Name of the target it boots, such as a read-only image."},
+    {.name = "lun", .type = &value_optional_integer, FIELD(lun), .maximum = LUN_MAXIMUM,
+     .unset = "the target's first", .example = "0", .help = "Number of the LUN it boots."},
+    {.name = "script", .type = &value_ascii, .list = true, FIELD(script), .minimum = 1,
+     .maximum = 1024, .limit = 64, .unset = "what the disk starts by itself",
+     .example = "shell",
+     .help = "Lines of an iPXE script to run instead, with the disk of target hooked if there is "
+             "one. Whoever sees the menu can read them."},
+};
+#undef FIELD
+SECTION(menu_item, menu_item_keys, struct config_menu_item);
+
 #define FIELD(field) .offset = offsetof(struct config_menu, field)
 static const struct key menu_keys[] = {
     {.name = "user", .type = &value_ascii, FIELD(user), .minimum = 1, .maximum = 64,
@@ -322,6 +343,12 @@ static const struct key menu_keys[] = {
      .help = "Take the password by HTTP Basic too, which sends it in clear; Digest does not."},
     {.name = "timeout", .type = &value_duration, FIELD(timeout_ms), .fallback = "10s",
      .maximum = 1 * HOURS, .help = "When the default entry starts; 0 waits for ever."},
+    {.name = "default", .type = &value_choice, FIELD(choice), .fallback = "disk",
+     .help = "What a client starts that has chosen nothing yet, in the menu and unattended: disk "
+             "(what the disk itself starts), kernel (its newest Linux by HTTP), entry:ID, or "
+             "item:NAME. A disk that is not prepared gives way to a kernel that is."},
+    {.name = "items", .section = &menu_item, .list = true, FIELD(items), .limit = 64,
+     .help = "What the menu offers beside the client's own disk."},
 };
 #undef FIELD
 SECTION(menu, menu_keys, struct config_menu);

@@ -92,6 +92,20 @@ static int parse_path(const struct value_input *input, void *to, struct error *w
     return keep(input->text, to);
 }
 
+/* What a menu can offer. */
+static int parse_choice(const struct value_input *input, void *to, struct error *why)
+{
+    static const char *const prefixes[] = {"entry:", "item:", NULL};
+    const char *text = input->text;
+    bool good = strcmp(text, "disk") == 0 || strcmp(text, "kernel") == 0;
+    for (const char *const *prefix = prefixes; *prefix; prefix++) {
+        size_t length = strlen(*prefix);
+        good |= strncmp(text, *prefix, length) == 0 && text[length] && strlen(text) <= 70 &&
+                !text[length + strspn(text + length, NAME_CHARACTERS)];
+    }
+    return good ? keep(text, to) : refuse(input, why);
+}
+
 /* A name below the boot directories: no way out of them. */
 static int parse_boot_file(const struct value_input *input, void *to, struct error *why)
 {
@@ -300,5 +314,7 @@ STRING_TYPE(value_tag, "tag", parse_tag,
             "tag such as \"UUID=…\", \"LABEL=…\", \"PARTUUID=…\", \"PARTLABEL=…\"");
 STRING_TYPE(value_interface, "name", parse_interface,
             "name of a network interface such as \"eth0\"");
+STRING_TYPE(value_choice, "choice", parse_choice,
+            "\"disk\", \"kernel\", \"entry:ID\" or \"item:NAME\"");
 STRING_TYPE(value_boot_file, "file name", parse_boot_file,
             "file name below the boot directory such as \"snponly.efi\"");

@@ -280,6 +280,12 @@ static const struct cause {
     {AT(JOURNAL_SCRIPT_WAIT), true, NULL,
      "Its disk is not ready: {detail}. See the target's LUNs in the status."},
 
+    {AT(JOURNAL_SCRIPT_PASSWORD), true, NULL,
+     "The user or password is wrong ({detail}). The log of the start names the file that holds "
+     "them, unless they are configured (menu). After many wrong ones a minute's wait helps."},
+    {AT(JOURNAL_SCRIPT_CHOICE), false, NULL,
+     "Someone at the machine stopped it, or it was switched off: its screen tells."},
+
     /* iSCSI */
     {AT(JOURNAL_SCRIPT), false, NULL,
      "The TCP port of the iSCSI portal (3260) is filtered: open it in the firewall."},
@@ -308,6 +314,18 @@ static const struct cause {
      "Nothing on the disk could be started by this firmware: its screen tells."},
 
     /* the operating system */
+    {AT(JOURNAL_KERNEL_FAILED), false, NULL,
+     "The machine has too little memory for its kernel and initrd."},
+    {AT(JOURNAL_KERNEL_FAILED), false, NULL,
+     "The connection was lost: the cable, the switch port, or the machine was switched off."},
+    {AT(JOURNAL_KERNEL), false, NULL,
+     "The initramfs did not find its disk over iSCSI: prepare the system by the server's "
+     "setup/linux.sh."},
+    {AT(JOURNAL_KERNEL), false, NULL,
+     "The initramfs has no driver for its network card, or got no address by DHCP."},
+    {AT(JOURNAL_KERNEL), false, NULL,
+     "The kernel did not start: Secure Boot is on, or it is for another processor. The machine's "
+     "screen tells."},
     {AT(JOURNAL_LAST_COMMAND), false, read_a_kernel,
      "The initramfs has no iSCSI: with initramfs-tools it takes open-iscsi, "
      "/etc/iscsi/iscsi.initramfs and iscsi_auto on the kernel's command line; with dracut its "

@@ -53,9 +53,18 @@ const struct step_row journal_steps[JOURNAL_STEP_COUNT] = {
     [JOURNAL_SCRIPT_WAIT] = {
         "script-wait", "it was told to wait for its disk",
         "the disk to become ready", 60*S, JOURNAL_WAITING},
+    [JOURNAL_SCRIPT_LOGIN] = {
+        "script-login", "it was asked for the menu's user and password",
+        "the right ones", 0, JOURNAL_WAITING},
+    [JOURNAL_SCRIPT_PASSWORD] = {
+        "script-password", "a wrong user or password for the menu came from it",
+        "the right ones", 0, JOURNAL_STOPPED},
     [JOURNAL_SCRIPT_MENU] = {
         "script-menu", "it was shown the menu",
         "a choice", 0, JOURNAL_WAITING},
+    [JOURNAL_SCRIPT_CHOICE] = {
+        "script-choice", "a choice was made in the menu",
+        "its iSCSI login", 20*S, JOURNAL_BOOTING},
     [JOURNAL_SCRIPT] = {
         "script", "it fetched the script that boots its disk",
         "its iSCSI login", 20*S, JOURNAL_BOOTING},
@@ -71,6 +80,12 @@ const struct step_row journal_steps[JOURNAL_STEP_COUNT] = {
     [JOURNAL_READ] = {
         "read", "iPXE began to read the disk",
         "the iSCSI login of the operating system", 0, JOURNAL_BOOTING},
+    [JOURNAL_KERNEL_FAILED] = {
+        "kernel-failed", "the transfer of its kernel or initrd failed",
+        "the whole file", 0, JOURNAL_STOPPED},
+    [JOURNAL_KERNEL] = {
+        "kernel", "it loaded a kernel or initrd by HTTP",
+        "the iSCSI login of the operating system", 180*S, JOURNAL_BOOTING},
     [JOURNAL_LAST_COMMAND] = {
         "last-command", "iPXE's last command came",
         "the iSCSI login of the operating system", 120*S, JOURNAL_BOOTING},

@@ -8,6 +8,7 @@
 #include <openssl/hmac.h>
 
 #include "boot_access.h"
+#include "boot_journal.h"
 #include "boot_source.h"
 #include "login_delay.h"
 #include "secrets.h"
@@ -79,6 +80,9 @@ static void note_wrong(struct server *server, const struct http_request *request
     name_peer(request, peer);
     unsigned count = login_delay_note_failure(&server->boot_access->failures, peer,
                                               server_now_us(server) / 1000);
+    struct boot_client client;
+    boot_source_client(request->query, &client);
+    boot_journal_wrong_password(server, request->peer, &client, count);
     if (count <= server->config->limits.failed_logins_per_minute)
         log_notice("wrong user or password for the boot menu: client=%s tries=%u", request->peer,
                    count);
@@ -107,13 +111,17 @@ static enum http_digest_verdict check(const struct server *server,
     return verdict;
 }
 
+bool boot_access_is_possible(const struct server *server)
+{
+    return server->boot_access && *server->boot_access->password.text;
+}
+
 bool boot_access_granted(struct server *server, const struct http_request *request,
                          struct http_response *response)
 {
-    struct boot_access *access = server->boot_access;
     if (!boot_access_admits(server, request, response))
         return false;
-    if (!access || !*access->password.text) {
+    if (!boot_access_is_possible(server)) {
         http_response_text(response, 503, "There is no password for the boot menu.");
         return false;
     }

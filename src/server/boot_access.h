@@ -28,6 +28,9 @@ bool boot_access_admits(const struct server *server, const struct http_request *
 bool boot_access_granted(struct server *server, const struct http_request *request,
                          struct http_response *response);
 
+/* There is a password that somebody could know. */
+bool boot_access_is_possible(const struct server *server);
+
 /* --- keys --------------------------------------------------------------------------------------
  */
 

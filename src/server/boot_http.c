@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "boot_access.h"
 #include "boot_files.h"
 #include "boot_journal.h"
+#include "boot_menu.h"
 #include "boot_source.h"
 #include "http_server.h"
 
@@ -25,31 +27,19 @@ static struct boot_reach reach_of(const struct http_request *request)
         .peer = request->peer, .local = request->local, .http_port = request->local_port};
 }
 
-static bool refuse_elsewhere(const struct server *server, const struct http_request *request,
-                             struct http_response *response)
-{
-    if (boot_source_admits(server, request->local))
-        return false;
-    http_response_text(response, 403,
-                       "Machines are not booted on this network: its interface is "
-                       "not listed in interfaces.");
-    return true;
-}
-
 /* ── scripts ─────────────────────────────────────────────────────────────────────────────────────
  */
 
-static void get_script(void *context, const struct http_request *request,
-                       struct http_response *response)
+static void answer_script(struct server *server, const struct http_request *request,
+                          enum boot_page page, bool authenticated, struct http_response *response)
 {
-    struct server *server = context;
     const struct boot_reach reach = reach_of(request);
+    const struct boot_question question = {
+        .page = page, .query = request->query, .authenticated = authenticated};
     struct boot_answer answer;
-    if (refuse_elsewhere(server, request, response))
-        return;
     struct buffer script;
     buffer_init(&script, BOOT_SCRIPT_BYTES_LIMIT);
-    if (boot_source_script(server, &reach, request->query, &script, &answer)) {
+    if (boot_source_script(server, &reach, &question, &script, &answer)) {
         buffer_done(&script);
         http_response_text(response, 500, "The script could not be made; the log says why.");
         return;
@@ -59,10 +49,110 @@ static void get_script(void *context, const struct http_request *request,
         response->retry_after_seconds = RETRY_AFTER_S;
     }
     http_response_take(response, &script, "text/plain; charset=utf-8");
-    if (answer.kind != BOOT_ANSWER_ENTRY && request->method == HTTP_GET)
+    if (request->method == HTTP_GET)
         boot_journal_script(server, &reach, &answer);
-    if (answer.initiator[0] && request->method == HTTP_GET)
-        invitations_note_script(server, request->peer, answer.initiator);
+}
+
+/* Open to all: what one may see is decided by its query. */
+static void get_page(struct server *server, const struct http_request *request, enum boot_page page,
+                     struct http_response *response)
+{
+    if (boot_access_admits(server, request, response))
+        answer_script(server, request, page, false, response);
+}
+
+static void get_boot(void *context, const struct http_request *request,
+                     struct http_response *response)
+{
+    get_page(context, request, BOOT_PAGE_BOOT, response);
+}
+
+static void get_menu(void *context, const struct http_request *request,
+                     struct http_response *response)
+{
+    get_page(context, request, BOOT_PAGE_MENU, response);
+}
+
+static void get_reload(void *context, const struct http_request *request,
+                       struct http_response *response)
+{
+    get_page(context, request, BOOT_PAGE_RELOAD, response);
+}
+
+static void get_entry(void *context, const struct http_request *request,
+                      struct http_response *response)
+{
+    get_page(context, request, BOOT_PAGE_CHOICE, response);
+}
+
+static void get_login(void *context, const struct http_request *request,
+                      struct http_response *response)
+{
+    if (boot_access_granted(context, request, response))
+        answer_script(context, request, BOOT_PAGE_MENU, true, response);
+}
+
+/* ── kernels ─────────────────────────────────────────────────────────────────────────────────────
+ */
+
+/* One kernel or initrd on its way. */
+struct kernel_sending {
+    struct server *server;
+    struct boot_transfer transfer;
+    char name[128];
+};
+
+static void release_blob(void *context)
+{
+    boot_blob_unref(context);
+}
+
+static void on_kernel_sent(void *context, enum http_sent sent)
+{
+    struct kernel_sending *sending = context;
+    if (sent == HTTP_SENT_END)
+        boot_journal_kernel_sent(sending->server, &sending->transfer);
+    if (sent == HTTP_SENT_BROKEN)
+        boot_journal_kernel_failed(sending->server, &sending->transfer,
+                                   "the client broke the connection");
+    free(sending);
+}
+
+static void watch_kernel(struct server *server, const struct http_request *request, uint64_t bytes,
+                         struct http_response *response)
+{
+    struct kernel_sending *sending =
+        request->method == HTTP_GET ? calloc(1, sizeof *sending) : NULL;
+    if (!sending)
+        return;
+    sending->server = server;
+    snprintf(sending->name, sizeof sending->name, "%s", request->captures[1]);
+    sending->transfer = (struct boot_transfer){
+        .name = sending->name, .bytes = bytes, .started_ms = server_now_us(server) / 1000};
+    snprintf(sending->transfer.peer, sizeof sending->transfer.peer, "%s", request->peer);
+    response->sent = on_kernel_sent;
+    response->sent_context = sending;
+}
+
+/* Only a script names its URL, and scripts go to those who may. */
+static void get_kernel(void *context, const struct http_request *request,
+                       struct http_response *response)
+{
+    struct server *server = context;
+    if (!boot_access_admits(server, request, response))
+        return;
+    struct boot_blob *blob = boot_menu_find_file(server, request->captures[0]);
+    if (!blob) {
+        http_response_text(response, 404, "There is no such file, or its time is over.");
+        return;
+    }
+    response->content_type = "application/octet-stream";
+    response->data = blob->data;
+    response->data_bytes = blob->bytes;
+    response->ranged = true;
+    response->release = release_blob;
+    response->release_context = blob;
+    watch_kernel(server, request, blob->bytes, response);
 }
 
 /* ── files ───────────────────────────────────────────────────────────────────────────────────────
@@ -115,7 +205,7 @@ static void get_file(void *context, const struct http_request *request,
 {
     struct server *server = context;
     const char *name = request->captures[0];
-    if (refuse_elsewhere(server, request, response))
+    if (!boot_access_admits(server, request, response))
         return;
     if (boot_source_is_entry(name)) {
         const struct boot_reach reach = reach_of(request);
@@ -143,8 +233,13 @@ static void get_file(void *context, const struct http_request *request,
 
 // clang-format off
 static const struct http_route routes[] = {
-    {HTTP_LISTENER_BOOT, HTTP_GET, "/boot.ipxe", false, get_script},
-    {HTTP_LISTENER_BOOT, HTTP_GET, "/**",        false, get_file},
+    {HTTP_LISTENER_BOOT, HTTP_GET, "/boot.ipxe",   false, get_boot},
+    {HTTP_LISTENER_BOOT, HTTP_GET, "/menu.ipxe",   false, get_menu},
+    {HTTP_LISTENER_BOOT, HTTP_GET, "/login.ipxe",  false, get_login},
+    {HTTP_LISTENER_BOOT, HTTP_GET, "/reload.ipxe", false, get_reload},
+    {HTTP_LISTENER_BOOT, HTTP_GET, "/entry.ipxe",  false, get_entry},
+    {HTTP_LISTENER_BOOT, HTTP_GET, "/kernel/*/*",  false, get_kernel},
+    {HTTP_LISTENER_BOOT, HTTP_GET, "/**",          false, get_file},
 };
 // clang-format on
 

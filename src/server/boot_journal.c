@@ -311,30 +311,79 @@ void boot_journal_file_missing(struct server *server, const char *peer, const ch
     note(server, &person.identity, &missing);
 }
 
+void boot_journal_kernel_sent(struct server *server, const struct boot_transfer *transfer)
+{
+    struct person person;
+    const struct journal_event sent = {.step = JOURNAL_KERNEL,
+                                       .detail = transfer->name,
+                                       .bytes = transfer->bytes,
+                                       .duration_ms = now_ms(server) - transfer->started_ms};
+    find_person(server, transfer->peer, &person);
+    note(server, &person.identity, &sent);
+}
+
+void boot_journal_kernel_failed(struct server *server, const struct boot_transfer *transfer,
+                                const char *problem)
+{
+    struct person person;
+    char detail[JOURNAL_DETAIL_BYTES];
+    const struct journal_event failed = {.step = JOURNAL_KERNEL_FAILED,
+                                         .detail = detail,
+                                         .bytes = transfer->bytes,
+                                         .duration_ms = now_ms(server) - transfer->started_ms};
+    snprintf(detail, sizeof detail, "%s: %s", transfer->name, problem);
+    find_person(server, transfer->peer, &person);
+    note(server, &person.identity, &failed);
+}
+
+/* Whose address it is, and who the request says it is. */
+static void person_of_client(const struct server *server, const char *peer,
+                             const struct boot_client *client, struct person *to)
+{
+    find_person(server, peer, to);
+    if (client->has_mac) {
+        memcpy(to->mac, client->mac, sizeof to->mac);
+        to->identity.mac = to->mac;
+    }
+    if (client->has_uuid) {
+        memcpy(to->uuid, client->uuid, sizeof to->uuid);
+        to->identity.uuid = to->uuid;
+    }
+}
+
+void boot_journal_wrong_password(struct server *server, const char *peer,
+                                 const struct boot_client *client, unsigned tries)
+{
+    struct person person;
+    char detail[32];
+    const struct journal_event wrong = {.step = JOURNAL_SCRIPT_PASSWORD, .detail = detail};
+    snprintf(detail, sizeof detail, "%s", tries > 1 ? "again and again" : "once");
+    person_of_client(server, peer, client, &person);
+    note(server, &person.identity, &wrong);
+}
+
 void boot_journal_script(struct server *server, const struct boot_reach *reach,
                          const struct boot_answer *answer)
 {
     static const enum journal_step steps[] = {
-        [BOOT_ANSWER_ENTRY] = JOURNAL_NONE,       [BOOT_ANSWER_START] = JOURNAL_SCRIPT,
-        [BOOT_ANSWER_MENU] = JOURNAL_SCRIPT_MENU, [BOOT_ANSWER_STOP] = JOURNAL_SCRIPT_REFUSED,
-        [BOOT_ANSWER_WAIT] = JOURNAL_SCRIPT_WAIT, [BOOT_ANSWER_LATER] = JOURNAL_SCRIPT_WAIT,
+        [BOOT_ANSWER_ENTRY] = JOURNAL_NONE,         [BOOT_ANSWER_PASS] = JOURNAL_NONE,
+        [BOOT_ANSWER_START] = JOURNAL_SCRIPT,       [BOOT_ANSWER_MENU] = JOURNAL_SCRIPT_MENU,
+        [BOOT_ANSWER_LOGIN] = JOURNAL_SCRIPT_LOGIN, [BOOT_ANSWER_STOP] = JOURNAL_SCRIPT_REFUSED,
+        [BOOT_ANSWER_WAIT] = JOURNAL_SCRIPT_WAIT,   [BOOT_ANSWER_LATER] = JOURNAL_SCRIPT_WAIT,
     };
-    const struct boot_client *client = &answer->client;
     struct person person;
     const struct journal_event event = {.step = steps[answer->kind], .detail = answer->words};
-    find_person(server, reach->peer, &person);
-    if (client->has_mac) {
-        memcpy(person.mac, client->mac, sizeof person.mac);
-        person.identity.mac = person.mac;
-    }
-    if (client->has_uuid) {
-        memcpy(person.uuid, client->uuid, sizeof person.uuid);
-        person.identity.uuid = person.uuid;
-    }
+    const struct journal_event choice = {.step = JOURNAL_SCRIPT_CHOICE, .detail = answer->choice};
+    if (!event.step && !answer->choice[0])
+        return;
+    person_of_client(server, reach->peer, &answer->client, &person);
     if (person.identity.mac)
         dhcp_server_client_progressed(server, person.mac);
     person.identity.initiator = answer->initiator;
-    note(server, &person.identity, &event);
+    if (answer->choice[0])
+        note(server, &person.identity, &choice);
+    if (event.step)
+        note(server, &person.identity, &event);
 }
 
 /* ── iSCSI ───────────────────────────────────────────────────────────────────────────────────────

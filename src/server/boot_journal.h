@@ -47,6 +47,14 @@ void boot_journal_file_failed(struct server *server, const struct boot_transfer 
                               enum journal_file_end end, const char *problem);
 /* `name`: as it came from the client at `peer`. */
 void boot_journal_file_missing(struct server *server, const char *peer, const char *name);
+/* A kernel or initrd, the same way. */
+void boot_journal_kernel_sent(struct server *server, const struct boot_transfer *transfer);
+void boot_journal_kernel_failed(struct server *server, const struct boot_transfer *transfer,
+                                const char *problem);
+/* A wrong user or password for the menu, the `tries`th within a minute. `client`: who the request
+ * says it is. */
+void boot_journal_wrong_password(struct server *server, const char *peer,
+                                 const struct boot_client *client, unsigned tries);
 void boot_journal_script(struct server *server, const struct boot_reach *reach,
                          const struct boot_answer *answer);
 

@@ -6,8 +6,9 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "boot_access.h"
+#include "boot_asking.h"
 #include "boot_files.h"
-#include "boot_source.h"
 #include "dhcp_server.h"
 #include "http_server.h"
 #include "listen.h"
@@ -156,14 +157,6 @@ void boot_source_free(struct server *server)
 /* ── the policy ──────────────────────────────────────────────────────────────────────────────────
  */
 
-/* What one decision is made from. Strings belong to the configuration. */
-struct policy {
-    struct boot_policy policy;
-    struct boot_rule *rules;
-    struct boot_target *targets;
-    struct boot_lun *luns;
-};
-
 static void policy_done(struct policy *policy)
 {
     free(policy->rules);
@@ -244,17 +237,6 @@ static bool is_on_link(const struct server *server, const struct boot_reach *rea
     return dhcp_server_is_on_link(server, ntohl(local.s_addr), ntohl(peer.s_addr));
 }
 
-/* One request on its way to a script. */
-struct asking {
-    struct server *server;
-    const struct boot_reach *reach;
-    struct boot_server where;
-    struct boot_decision decision;
-    struct served_target *target; /* of the decision; NULL: not there */
-    struct buffer *out;
-    struct boot_answer *answer;
-};
-
 static void put_stop(struct asking *asking, const char *detail)
 {
     const struct boot_decision *decision = &asking->decision;
@@ -272,6 +254,13 @@ static const struct served_lun *late_lun(const struct served_target *target)
     return NULL;
 }
 
+const char *boot_asking_why_late(const struct asking *asking)
+{
+    const struct served_lun *lun = late_lun(asking->target);
+    const char *why = lun ? lun->error.text : asking->target ? asking->target->problem.text : "";
+    return asking->decision.reason == BOOT_REASON_NOT_READY && *why ? why : NULL;
+}
+
 static int put_not_now(struct asking *asking)
 {
     const struct served_lun *lun = late_lun(asking->target);
@@ -280,70 +269,88 @@ static int put_not_now(struct asking *asking)
     asking->answer->kind = is_late                                 ? BOOT_ANSWER_LATER
                            : asking->decision.verdict == BOOT_WAIT ? BOOT_ANSWER_WAIT
                                                                    : BOOT_ANSWER_STOP;
-    const char *why = lun ? lun->error.text : asking->target ? asking->target->problem.text : "";
-    put_stop(asking, asking->decision.reason == BOOT_REASON_NOT_READY && *why ? why : NULL);
+    put_stop(asking, boot_asking_why_late(asking));
     return 0;
 }
 
-static int put_start(struct asking *asking)
+/* Who is listed with `open = false` is asked for the password; who is not listed at all is told so
+ * first. */
+static int put_login(struct asking *asking)
+{
+    bool is_listed = asking->decision.rule;
+    boot_script_login(asking->out, &asking->where, &asking->answer->client, &asking->decision);
+    asking->answer->kind = is_listed ? BOOT_ANSWER_LOGIN : BOOT_ANSWER_STOP;
+    snprintf(asking->answer->words, sizeof asking->answer->words, "%s",
+             boot_reason_text(asking->decision.reason));
+    return 0;
+}
+
+static int fill_start(struct asking *asking, char portal[INET6_ADDRSTRLEN],
+                      struct boot_start *start, struct error *error)
 {
     const struct server *server = asking->server;
     const struct served_target *target = asking->target;
     const struct boot_decision *decision = &asking->decision;
-    char *initiator = asking->answer->initiator;
-    char portal[INET6_ADDRSTRLEN];
     enum config_auth_mode mode = target->config->auth.mode;
-    struct boot_start start = {
-        .client = &asking->answer->client,
-        .target_name = target->name,
-        .portal_address = portal,
-        .portal_port = iscsi_server_portal_at(server, asking->reach->local, portal),
-        .iqn = target->iqn,
-        .lun = decision->lun,
-        .initiator = initiator,
-        .mask_gateway = is_on_link(server, asking->reach),
-        .menu = decision->menu,
-        .menu_timeout_ms = server->config->menu.timeout_ms,
-    };
+    start->client = &asking->answer->client;
+    start->target_name = target->name;
+    start->portal_address = portal;
+    start->portal_port = iscsi_server_portal_at(server, asking->reach->local, portal);
+    start->iqn = target->iqn;
+    start->lun = decision->lun;
+    start->initiator = asking->answer->initiator;
+    start->mask_gateway = is_on_link(server, asking->reach);
+    start->menu = asking->question->page != BOOT_PAGE_BOOT;
+    start->key = asking->key[0] ? asking->key : NULL;
     if (mode != CONFIG_AUTH_NONE) {
-        start.user = target->secrets.initiator.name;
-        start.secret = target->secrets.initiator.secret;
+        start->user = target->secrets.initiator.name;
+        start->secret = target->secrets.initiator.secret;
     }
     if (mode == CONFIG_AUTH_MUTUAL) {
-        start.reverse_user = target->secrets.target.name;
-        start.reverse_secret = target->secrets.target.secret;
+        start->reverse_user = target->secrets.target.name;
+        start->reverse_secret = target->secrets.target.secret;
     }
-    struct error error;
     int result = boot_initiator_name(decision->rule ? decision->rule->initiator : NULL,
-                                     start.client, initiator);
-    if (result)
-        error_set(&error, result, "The initiator name for this client is too long.");
-    else
-        result = boot_script_start(asking->out, &asking->where, &start, &error);
+                                     start->client, asking->answer->initiator);
+    return result ? error_set(error, result, "The initiator name for this client is too long.") : 0;
+}
+
+int boot_asking_put_start(struct asking *asking, struct boot_start *start, const char *what)
+{
+    char portal[INET6_ADDRSTRLEN];
+    struct error error;
+    int result = fill_start(asking, portal, start, &error);
+    if (!result)
+        result = boot_script_start(asking->out, &asking->where, start, &error);
     if (result) {
-        initiator[0] = '\0';
+        asking->answer->initiator[0] = '\0';
         log_error("a client cannot be booted: %s", error.text);
         return result;
     }
-    asking->answer->kind = decision->menu ? BOOT_ANSWER_MENU : BOOT_ANSWER_START;
-    snprintf(asking->answer->words, sizeof asking->answer->words, "target %s LUN %u as %s",
-             target->name, decision->lun, initiator);
+    asking->answer->kind = BOOT_ANSWER_START;
+    snprintf(asking->answer->words, sizeof asking->answer->words, "target %s LUN %u%s%.80s as %s",
+             asking->target->name, asking->decision.lun, what ? ", " : "", what ? what : "",
+             asking->answer->initiator);
     return 0;
 }
 
-static void read_client(const char *query, struct boot_client *to)
+void boot_source_client(const char *query, struct boot_client *ret_client)
 {
-    char mac[64], uuid[64], serial[2 * BOOT_SERIAL_BYTES];
+    char mac[64], uuid[64], serial[2 * BOOT_SERIAL_BYTES], machine[32];
     bool has_mac = http_query_value(query, "mac", mac, sizeof mac) == 0;
     bool has_uuid = http_query_value(query, "uuid", uuid, sizeof uuid) == 0;
     bool has_serial = http_query_value(query, "serial", serial, sizeof serial) == 0;
-    boot_client_read(to, has_mac ? mac : NULL, has_uuid ? uuid : NULL, has_serial ? serial : NULL);
+    boot_client_read(ret_client, has_mac ? mac : NULL, has_uuid ? uuid : NULL,
+                     has_serial ? serial : NULL);
+    if (http_query_value(query, "on", machine, sizeof machine) == 0)
+        boot_client_read_machine(ret_client, machine);
 }
 
 /* The target that is decided on, or the client's form of it, which begins to open now. */
-static struct served_target *find_served(struct asking *asking, const struct policy *policy)
+static struct served_target *find_served(struct asking *asking)
 {
     const struct config *config = asking->server->config;
+    const struct policy *policy = asking->policy;
     const struct boot_decision *decision = &asking->decision;
     const struct boot_client *client = &asking->answer->client;
     if (!decision->target)
@@ -357,30 +364,69 @@ static struct served_target *find_served(struct asking *asking, const struct pol
                               client->has_mac ? client->mac : NULL);
 }
 
-static int answer(struct asking *asking, const struct policy *policy)
+static void settle(struct asking *asking)
 {
-    struct boot_decision *decision = &asking->decision;
-    boot_decide(&policy->policy, &asking->answer->client, false, decision);
-    asking->target = find_served(asking, policy);
-    if (decision->verdict == BOOT_START && !(asking->target && asking->target->iscsi))
-        boot_decision_wait(decision);
-    return decision->verdict == BOOT_START ? put_start(asking) : put_not_now(asking);
+    asking->target = find_served(asking);
+    if (asking->decision.verdict == BOOT_START && !(asking->target && asking->target->iscsi))
+        boot_decision_wait(&asking->decision);
 }
 
-int boot_source_script(struct server *server, const struct boot_reach *reach, const char *query,
-                       struct buffer *out, struct boot_answer *ret_answer)
+void boot_asking_decide_other(struct asking *asking, const char *target, const unsigned *lun)
 {
-    struct asking asking = {.server = server, .reach = reach, .out = out, .answer = ret_answer};
+    boot_decide_other(&asking->policy->policy, &asking->answer->client, target, lun,
+                      asking->authenticated, &asking->decision);
+    settle(asking);
+}
+
+int boot_asking_put_refusal(struct asking *asking)
+{
+    bool is_for_password = asking->decision.reason == BOOT_REASON_PASSWORD ||
+                           asking->decision.reason == BOOT_REASON_NOT_LISTED;
+    return is_for_password && boot_access_is_possible(asking->server) ? put_login(asking)
+                                                                      : put_not_now(asking);
+}
+
+/* The password, or the key that somebody got for it. */
+static void authenticate(struct asking *asking)
+{
+    const struct boot_client *client = &asking->answer->client;
+    if (asking->question->authenticated)
+        boot_access_make_key(asking->server, client, asking->reach->peer, asking->key);
+    else if (http_query_value(asking->question->query, "key", asking->key, sizeof asking->key) ||
+             !boot_access_has_key(asking->server, client, asking->reach->peer, asking->key))
+        asking->key[0] = '\0';
+    asking->authenticated = asking->key[0];
+}
+
+static int answer(struct asking *asking)
+{
+    authenticate(asking);
+    boot_decide(&asking->policy->policy, &asking->answer->client, asking->authenticated,
+                &asking->decision);
+    settle(asking);
+    return boot_menu_answer(asking);
+}
+
+int boot_source_script(struct server *server, const struct boot_reach *reach,
+                       const struct boot_question *question, struct buffer *out,
+                       struct boot_answer *ret_answer)
+{
     struct policy policy;
+    struct asking asking = {.server = server,
+                            .reach = reach,
+                            .question = question,
+                            .policy = &policy,
+                            .out = out,
+                            .answer = ret_answer};
     *ret_answer = (struct boot_answer){.kind = BOOT_ANSWER_ENTRY};
-    read_client(query, &ret_answer->client);
-    if (!*query)
+    boot_source_client(question->query, &ret_answer->client);
+    if (!*question->query)
         return boot_source_entry(server, reach, out);
     server_of(server, reach, &asking.where);
     int result = policy_init(server, &policy);
     if (result)
         return result;
-    result = answer(&asking, &policy);
+    result = answer(&asking);
     policy_done(&policy);
     return result ? result : out->failed ? -ENOMEM : 0;
 }

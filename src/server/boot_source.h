@@ -18,7 +18,9 @@ struct boot_reach {
 enum boot_answer_kind {
     BOOT_ANSWER_ENTRY, /* the script that asks again and says who the client is */
     BOOT_ANSWER_START,
-    BOOT_ANSWER_MENU,  /* the same, after a choice */
+    BOOT_ANSWER_MENU,
+    BOOT_ANSWER_LOGIN, /* a page that asks for the password */
+    BOOT_ANSWER_PASS,  /* a page that goes on to another one of ours */
     BOOT_ANSWER_STOP,  /* a page that says why not */
     BOOT_ANSWER_WAIT,  /* a page that says why not yet */
     BOOT_ANSWER_LATER, /* the disk is only late: iPXE can wait for it by itself */
@@ -27,7 +29,8 @@ enum boot_answer_kind {
 struct boot_answer {
     enum boot_answer_kind kind;
     struct boot_client client;
-    char words[384];                      /* what was decided, for the log and the journal */
+    char choice[BOOT_CHOICE_BYTES];       /* START: what was chosen in the menu, else "" */
+    char words[512];                      /* what was decided, for the log and the journal */
     char initiator[BOOT_INITIATOR_BYTES]; /* what it will call itself; "" when it does not boot */
 };
 
@@ -44,8 +47,25 @@ bool boot_source_admits(const struct server *server, const char *local);
 
 /* Appends the entry script. -EADDRNOTAVAIL: we have no HTTP listener at that address. */
 int boot_source_entry(struct server *server, const struct boot_reach *reach, struct buffer *out);
-/* Appends the script for a client whose query is `query` ("mac=…&uuid=…&serial=…"). */
-int boot_source_script(struct server *server, const struct boot_reach *reach, const char *query,
-                       struct buffer *out, struct boot_answer *ret_answer);
+/* Which page is asked for. */
+enum boot_page {
+    BOOT_PAGE_BOOT,   /* what an unattended machine does */
+    BOOT_PAGE_MENU,   /* the menu */
+    BOOT_PAGE_RELOAD, /* to look at the disk again, then the menu */
+    BOOT_PAGE_CHOICE, /* what was chosen there */
+};
+
+struct boot_question {
+    enum boot_page page;
+    const char *query;  /* "mac=…&uuid=…&serial=…" and what the page takes besides */
+    bool authenticated; /* this very request proved the password */
+};
+
+/* Who a query says the client is. */
+void boot_source_client(const char *query, struct boot_client *ret_client);
+/* Appends the script for a client. */
+int boot_source_script(struct server *server, const struct boot_reach *reach,
+                       const struct boot_question *question, struct buffer *out,
+                       struct boot_answer *ret_answer);
 /* Names under which the entry script is asked for: autoexec.ipxe in any folder. */
 bool boot_source_is_entry(const char *name);

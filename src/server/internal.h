@@ -21,6 +21,7 @@
  *   boot_http.c     boot files and scripts by HTTP
  *   boot_access.c   the menu's password, and keys for those who proved it
  *   setup_http.c    setup scripts by HTTP
+ *   boot_menu.c     the menu: what can be chosen, what was, kernels by HTTP
  *   boot_source.c   what each client boots
  *   boot_files.c    the loaders, kept in memory
  *   boot_journal.c  the journal: who did what, in the log and in the status
@@ -119,6 +120,7 @@ struct tftp_server;
 struct boot_http;
 struct setup_http;
 struct boot_access;
+struct boot_menu_state;
 struct boot_source;
 struct boot_files;
 struct boot_journal;
@@ -150,6 +152,7 @@ struct server {
     struct boot_http *boot_http;
     struct setup_http *setup_http;
     struct boot_access *boot_access;
+    struct boot_menu_state *boot_menu;
     struct boot_journal *boot_journal;
     struct discovery *discovery;     /* NULL: out of memory */
     struct invitations *invitations; /* NULL: nobody has fetched a script yet */

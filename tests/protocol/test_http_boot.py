@@ -193,8 +193,8 @@ def test_journal(report, daemon):
         assert "script" in steps, steps
         assert "script-wait" in steps, "serving was off"
         assert "fetched the script" in known[LISTED]["sentence"], known[LISTED]
-        assert "script-refused" in [step["name"] for step in known[CLOSED]["steps"]]
-        assert known[CLOSED]["state"] == "stopped", known[CLOSED]
+        assert "script-login" in [step["name"] for step in known[CLOSED]["steps"]]
+        assert known[CLOSED]["state"] == "waiting", known[CLOSED]
         assert SECRET not in json.dumps(known)
 
 

@@ -3,6 +3,8 @@
 
 #include "fixture.h"
 
+#include <netboot-target/boot/catalog.h>
+
 static void test_reads_what_ipxe_sends(void **state)
 {
     static const uint8_t mac[] = {0x52, 0x54, 0x00, 0xab, 0xcd, 0xef};
@@ -94,6 +96,30 @@ static void test_refuses_names_too_long(void **state)
     assert_string_equal(made, "kept");
 }
 
+static void test_reads_machines(void **state)
+{
+    static const struct {
+        const char *text;
+        unsigned machine;
+    } cases[] = {
+        {"pcbios-i386",   BOOT_MACHINE_BIOS   },
+        {"pcbios-x86_64", BOOT_MACHINE_BIOS   },
+        {"efi-x86_64",    BOOT_MACHINE_X64    },
+        {"efi-i386",      BOOT_MACHINE_IA32   },
+        {"efi-arm64",     BOOT_MACHINE_ARM64  },
+        {"efi-riscv64",   BOOT_MACHINE_RISCV64},
+        {"efi-",          0                   },
+        {"",              0                   },
+        {"EFI-x86_64",    0                   },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct boot_client client = client_of(MAC, NULL, NULL);
+        boot_client_read_machine(&client, cases[i].text);
+        assert_int_equal(client.machine, cases[i].machine);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +127,7 @@ int main(void)
         cmocka_unit_test(test_takes_nothing_that_is_not_one),
         cmocka_unit_test(test_names_initiators),
         cmocka_unit_test(test_refuses_names_too_long),
+        cmocka_unit_test(test_reads_machines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

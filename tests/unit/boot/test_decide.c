@@ -222,6 +222,46 @@ static void test_images_named_by_mac(void **state)
     assert_int_equal(fixture.decision.verdict, BOOT_FAIL);
 }
 
+static void decide_other(struct fixture *fixture, struct boot_client client, const char *target,
+                         bool authenticated, enum boot_reason reason)
+{
+    boot_decide_other(&fixture->policy, &client, target, NULL, authenticated, &fixture->decision);
+    assert_string_equal(boot_reason_text(fixture->decision.reason), boot_reason_text(reason));
+}
+
+/* What a menu offers beside the client's own disk. */
+static void test_another_disk_needs_the_password(void **state)
+{
+    static const unsigned first = 0, none = 9;
+    struct fixture fixture;
+    (void)state;
+    begin(&fixture);
+    decide_other(&fixture, LISTED, "laptop", false, BOOT_REASON_NONE); /* its own */
+    decide_other(&fixture, LISTED, "mix", false, BOOT_REASON_PASSWORD);
+    decide_other(&fixture, LISTED, "mix", true, BOOT_REASON_NONE);
+    assert_ptr_equal(fixture.decision.target, &fixture.targets[2]);
+    assert_ptr_equal(fixture.decision.rule, &fixture.rules[0]);
+    decide_other(&fixture, STRANGER, "laptop", false, BOOT_REASON_PASSWORD);
+    decide_other(&fixture, STRANGER, "laptop", true, BOOT_REASON_NONE);
+    decide_other(&fixture, STRANGER, "rescue", false, BOOT_REASON_PASSWORD); /* it has a secret */
+    fixture.targets[1].needs_secret = false;
+    decide_other(&fixture, STRANGER, "rescue", false, BOOT_REASON_NONE);
+    fixture.targets[2].open = true;
+    decide_other(&fixture, STRANGER, "mix", false, BOOT_REASON_NONE);
+    decide_other(&fixture, STRANGER, "gone", true, BOOT_REASON_NO_TARGET);
+    fixture.rules[0].open = false;
+    decide_other(&fixture, LISTED, "laptop", false, BOOT_REASON_PASSWORD);
+    fixture.policy.serving = false;
+    decide_other(&fixture, LISTED, "mix", true, BOOT_REASON_NOT_SERVING);
+    fixture.policy.serving = true;
+    boot_decide_other(&fixture.policy, &(struct boot_client){0}, "mix", &none, true,
+                      &fixture.decision);
+    assert_int_equal(fixture.decision.reason, BOOT_REASON_NO_LUN);
+    boot_decide_other(&fixture.policy, &(struct boot_client){0}, "mix", &first, true,
+                      &fixture.decision);
+    assert_int_equal(fixture.decision.lun, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +278,7 @@ int main(void)
         cmocka_unit_test(test_what_is_not_ready),
         cmocka_unit_test(test_images_of_its_own),
         cmocka_unit_test(test_images_named_by_mac),
+        cmocka_unit_test(test_another_disk_needs_the_password),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "fixture.h"
+#include "script_reader.h"
+
+#include <netboot-target/boot/catalog.h>
 
 static struct script made;
 
@@ -39,101 +41,6 @@ static const char *stop_script(const struct boot_server *from, enum boot_verdict
     return script_end(&made);
 }
 
-static void assert_order(const char *text, const char *first, const char *second)
-{
-    assert_has(text, first);
-    assert_has(text, second);
-    assert_true(strstr(text, first) < strstr(text, second));
-}
-
-/* --- a reader of scripts, as strict as iPXE of 2019 ----------------------------------------------
- */
-
-/* Commands of that build, and whether one that fails would end the script. */
-static const struct {
-    const char *name;
-    bool may_fail;
-} commands[] = {
-    {"echo",      false},
-    {"set",       false},
-    {"goto",      false},
-    {"exit",      false},
-    {"menu",      false},
-    {"item",      false},
-    {"inc",       false},
-    {"isset",     true },
-    {"iseq",      true },
-    {"dhcp",      true },
-    {"clear",     true },
-    {"sleep",     true },
-    {"sanhook",   true },
-    {"shell",     true },
-    {"prompt",    true },
-    {"chain",     true },
-    {"choose",    true },
-    {"sanboot",   true },
-    {"sanunhook", true },
-};
-
-static bool has_label(const char *script, const char *label)
-{
-    char line[80];
-    snprintf(line, sizeof line, "\n:%s\n", label);
-    return strstr(script, line);
-}
-
-static bool command_may_fail(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-        if (strcmp(commands[i].name, name) == 0)
-            return commands[i].may_fail;
-    }
-    fail_msg("iPXE of 2019 has no command %s", name);
-    return true;
-}
-
-/* One line, token by token: commands are known, labels exist, failures are caught. */
-static void check_line(const char *script, char *line)
-{
-    char *rest = NULL, *command = NULL, *previous = NULL;
-    bool is_caught = false, may_fail = false;
-    for (char *token = strtok_r(line, " ", &rest); token; token = strtok_r(NULL, " ", &rest)) {
-        if (strcmp(token, "||") == 0 || strcmp(token, "&&") == 0) {
-            is_caught = token[0] == '|';
-            command = NULL;
-            continue;
-        }
-        assert_true(token[0] != '#' && strcmp(token, ";") != 0);
-        if (!command) {
-            may_fail = command_may_fail(token);
-            command = token;
-            is_caught = false;
-        }
-        if (previous && strcmp(previous, "goto") == 0 && token[0] != '$')
-            assert_true(has_label(script, token));
-        previous = token;
-    }
-    if (may_fail && !is_caught)
-        fail_msg("a failure of %s would end the script", command);
-}
-
-static void check_script(const char *script)
-{
-    static char copy[BOOT_SCRIPT_BYTES_LIMIT + 1];
-    char *rest = NULL;
-    unsigned count = 0;
-    assert_int_equal(strncmp(script, "#!ipxe\n", 7), 0);
-    assert_true(script[strlen(script) - 1] == '\n');
-    strcpy(copy, script + 7);
-    for (char *line = strtok_r(copy, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        assert_true(line[strlen(line) - 1] != '\\');
-        if (line[0] != ':')
-            check_line(script, line);
-        count++;
-    }
-    assert_true(count > 3);
-}
-
 /* --- the URL and the entry -----------------------------------------------------------------------
  */
 
@@ -144,7 +51,7 @@ static void test_the_url_is_filled_in_by_ipxe(void **state)
     boot_url(script_begin(&made), &server);
     assert_string_equal(script_end(&made),
                         "http://192.168.200.1/boot.ipxe?mac=${netX/mac:hexhyp}&uuid=${uuid}"
-                        "&serial=${serial:uristring}");
+                        "&serial=${serial:uristring}&on=${platform}-${buildarch}");
     boot_url(script_begin(&made), &far);
     assert_has(script_end(&made), "http://[2001:db8:1111:2222:3333:4444:5555:6666]:65535/boot");
     assert_true(strlen(made.text) <= BOOT_URL_BYTES_LIMIT);
@@ -241,21 +148,113 @@ static void test_failures_end_in_words_and_a_shell(void **state)
     assert_has(text, "The disk could not be opened");
     assert_has(text, "The disk was reached, but nothing on it could be started");
     assert_has(text, "laptop LUN 1 at 192.168.200.1 port 3260\n");
-    assert_has(text, "&& shell ||\nchain --replace http://192.168.200.1/boot.ipxe");
+    assert_has(text, "&& shell ||\n:again\nchain --replace http://192.168.200.1/boot.ipxe");
 }
 
-static void test_the_menu_comes_first(void **state)
+static void test_back_to_the_menu(void **state)
 {
     struct boot_start start = begin();
     (void)state;
     start.menu = true;
+    start.key = "0123abc";
     const char *text = start_script(&start);
     check_script(text);
-    assert_order(text, "choose --default disk choice", "sanhook");
-    start.menu_timeout_ms = 10000;
-    text = start_script(&start);
-    assert_has(text, "choose --default disk --timeout 10000 choice");
-    assert_true(has_label(text, "disk") && has_label(text, "shell") && has_label(text, "leave"));
+    assert_has(text, "chain --replace http://192.168.200.1/menu.ipxe?mac=");
+    assert_has(text, "&key=0123abc ||\n");
+    assert_lacks(text, "/boot.ipxe");
+}
+
+static void test_one_loader_alone(void **state)
+{
+    static const char *const loader[] = {"\\EFI\\Microsoft\\Boot\\bootmgfw.efi"};
+    struct boot_start start = begin();
+    (void)state;
+    start.loaders = loader;
+    start.loader_count = 1;
+    start.only_these = true;
+    const char *text = start_script(&start);
+    check_script(text);
+    assert_has(text, "--filename \\EFI\\Microsoft\\Boot\\bootmgfw.efi ||\n:unbootable");
+}
+
+/* --- kernels -------------------------------------------------------------------------------------
+ */
+
+static const char *const initrds[] = {"/kernel/0f/microcode.img", "/kernel/1e/initrd.img-6.1"};
+static struct boot_kernel kernel;
+
+static struct boot_start begin_kernel(void)
+{
+    struct boot_start start = begin();
+    kernel = (struct boot_kernel){.path = "/kernel/2d/vmlinuz-6.1",
+                                  .initrd_paths = initrds,
+                                  .initrd_count = 2,
+                                  .command_line = "root=LABEL=a iscsi_auto"};
+    start.kernel = &kernel;
+    return start;
+}
+
+static void test_a_kernel_comes_after_the_hook(void **state)
+{
+    struct boot_start start = begin_kernel();
+    (void)state;
+    client.machine = BOOT_MACHINE_X64;
+    const char *text = start_script(&start);
+    check_script(text);
+    assert_order(text, "sanhook", "imgfree ||\nkernel --name kernel ");
+    assert_has(text, "kernel --name kernel http://192.168.200.1/kernel/2d/vmlinuz-6.1 "
+                     "initrd=initrd0 initrd=initrd1 root=LABEL=a iscsi_auto || goto unloaded\n"
+                     "initrd --name initrd0 http://192.168.200.1/kernel/0f/microcode.img || "
+                     "goto unloaded\n"
+                     "initrd --name initrd1 http://192.168.200.1/kernel/1e/initrd.img-6.1 || "
+                     "goto unloaded\n"
+                     "boot ||\n");
+    assert_lacks(text, "sanboot");
+}
+
+/* A BIOS' Linux gets every image, and its command line no more than it needs. */
+static void test_a_bios_is_not_told_the_initrds_names(void **state)
+{
+    struct boot_start start = begin_kernel();
+    (void)state;
+    client.machine = BOOT_MACHINE_BIOS;
+    assert_has(start_script(&start), "vmlinuz-6.1 root=LABEL=a iscsi_auto || goto unloaded\n");
+}
+
+static void test_refuses_a_line_that_a_kernel_would_cut(void **state)
+{
+    static char line[BOOT_COMMAND_LINE_BYTES];
+    struct error error = {0};
+    struct boot_start start = begin_kernel();
+    (void)state;
+    memset(line, 'a', sizeof line - 1);
+    kernel.command_line = line;
+    client.machine = BOOT_MACHINE_BIOS;
+    check_script(start_script(&start));
+    client.machine = BOOT_MACHINE_X64;
+    assert_int_equal(boot_script_start(script_begin(&made), &server, &start, &error), -E2BIG);
+    assert_has(error.text, "cmdline-remove");
+}
+
+static void test_lines_of_the_administrator(void **state)
+{
+    static const char *const lines[] = {"set keep-san 1", "isset ${x} ||", ":again2", "# a comment",
+                                        "chain http://192.0.2.1/winpe"};
+    struct boot_start start = begin();
+    (void)state;
+    start.lines = lines;
+    start.line_count = ARRAY_SIZE(lines);
+    const char *text = start_script(&start);
+    assert_order(text, "sanhook",
+                 ":hooked\nset keep-san 1 || goto unbootable\nisset ${x} ||\n:again2\n"
+                 "# a comment\nchain http://192.0.2.1/winpe || goto unbootable\n");
+    assert_lacks(text, "sanboot");
+    boot_script_lines(script_begin(&made), &server, "Rescue", lines, 1, "k");
+    text = script_end(&made);
+    check_script(text);
+    assert_has(text, "set keep-san 1 || goto unbootable\ngoto again\n");
+    assert_has(text, "/menu.ipxe?");
+    assert_lacks(text, "sanhook");
 }
 
 static void assert_refused(const struct boot_start *start, const char *word)
@@ -290,6 +289,15 @@ static void test_refuses_names_that_are_commands(void **state)
     start.loaders = many;
     start.loader_count = ARRAY_SIZE(many);
     assert_refused(&start, "32");
+    start = begin_kernel();
+    kernel.path = "/kernel/a b";
+    assert_refused(&start, "URL");
+    start = begin_kernel();
+    kernel.path = "kernel";
+    assert_refused(&start, "URL");
+    start = begin_kernel();
+    kernel.initrd_paths = (const char *const[]){"/a", "/${b}"};
+    assert_refused(&start, "URL");
 }
 
 static void test_refuses_half_credentials(void **state)
@@ -387,7 +395,12 @@ int main(void)
         cmocka_unit_test(test_luns_are_hexadecimal),
         cmocka_unit_test(test_uefi_tries_loaders_in_order),
         cmocka_unit_test(test_failures_end_in_words_and_a_shell),
-        cmocka_unit_test(test_the_menu_comes_first),
+        cmocka_unit_test(test_back_to_the_menu),
+        cmocka_unit_test(test_one_loader_alone),
+        cmocka_unit_test(test_a_kernel_comes_after_the_hook),
+        cmocka_unit_test(test_a_bios_is_not_told_the_initrds_names),
+        cmocka_unit_test(test_refuses_a_line_that_a_kernel_would_cut),
+        cmocka_unit_test(test_lines_of_the_administrator),
         cmocka_unit_test(test_refuses_names_that_are_commands),
         cmocka_unit_test(test_refuses_half_credentials),
         cmocka_unit_test(test_foreign_names_stay_text),

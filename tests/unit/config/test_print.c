@@ -119,9 +119,10 @@ static void example_is_valid_without_its_comment_signs(void **state)
     assert_int_equal(config->targets.count, 1);
     assert_int_equal(config->interfaces.count, 1);
     assert_int_equal(config->clients.count, 1);
+    assert_int_equal(config->menu.items.count, 1);
     /* What has a default shows it. */
     struct config *plain = parse_good("targets = ({" DISK "})", 0);
-    static const char *const keys[] = {"portals",   "discovery-auth",  "menu", "io", "limits",
+    static const char *const keys[] = {"portals",   "discovery-auth",  "io", "limits",
                                        "log-level", "state-directory", NULL};
     for (const char *const *key = keys; *key; key++)
         assert_true(config_same(config, plain, *key));

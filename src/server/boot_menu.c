@@ -1,0 +1,588 @@
+/*
+ * boot_menu.c - see boot_menu.h. A choice is a word ("disk", "entry:ID", "item:NAME"): the menu
+ * shows it, the request for it brings it back, the state directory keeps it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/crypto.h>
+
+#include "boot_asking.h"
+#include "boot_menu.h"
+#include "discovery.h"
+
+#include <netboot-target/boot/choices.h>
+#include <netboot-target/http.h>
+#include <netboot-target/util/array.h>
+#include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/log.h>
+
+#define CHOICES_RECORD "menu-choices"
+#define FILES_LIMIT    64u /* named by scripts and not fetched yet */
+#define FILE_LIFE_MS   600000u
+#define ENTRIES_LIMIT  (BOOT_CATALOG_ENTRIES_LIMIT + 65u)
+#define TEXT_BYTES     160u
+#define PATH_BYTES     (sizeof "/kernel//" + BOOT_ACCESS_FILE_BYTES + 256u)
+
+/* A file that a script was sent with the URL of. It stays what it is through a rescan. */
+struct named_file {
+    struct boot_blob *blob;
+    char key[BOOT_ACCESS_FILE_BYTES];
+    uint64_t until_ms;
+};
+
+struct boot_menu_state {
+    struct boot_choices *choices;
+    bool is_saving, is_stale; /* a record is on its way; it is not the newest any more */
+    struct named_file files[FILES_LIMIT];
+    unsigned file_count;
+    ev_timer expiry; /* lets go of them */
+};
+
+static uint64_t now_ms(const struct server *server)
+{
+    return server_now_us(server) / 1000;
+}
+
+/* ── files that scripts name ─────────────────────────────────────────────────────────────────────
+ */
+
+static void drop_file(struct boot_menu_state *menu, unsigned index)
+{
+    boot_blob_unref(menu->files[index].blob);
+    menu->files[index] = menu->files[--menu->file_count];
+}
+
+static void drop_expired(struct server *server)
+{
+    struct boot_menu_state *menu = server->boot_menu;
+    for (unsigned i = menu->file_count; i-- > 0;)
+        if (menu->files[i].until_ms <= now_ms(server))
+            drop_file(menu, i);
+}
+
+static void on_expiry(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)events;
+    struct server *server = watcher->data;
+    drop_expired(server);
+    if (!server->boot_menu->file_count)
+        ev_timer_stop(loop, watcher);
+}
+
+static struct named_file *find_blob(struct boot_menu_state *menu, const struct boot_blob *blob)
+{
+    for (unsigned i = 0; i < menu->file_count; i++)
+        if (menu->files[i].blob == blob)
+            return &menu->files[i];
+    return NULL;
+}
+
+static struct named_file *add_file(struct server *server, struct boot_blob *blob)
+{
+    struct boot_menu_state *menu = server->boot_menu;
+    unsigned oldest = 0;
+    for (unsigned i = 1; i < menu->file_count; i++)
+        if (menu->files[i].until_ms < menu->files[oldest].until_ms)
+            oldest = i;
+    if (menu->file_count == FILES_LIMIT)
+        drop_file(menu, oldest);
+    struct named_file *file = &menu->files[menu->file_count++];
+    file->blob = boot_blob_ref(blob);
+    boot_access_file_key(server, blob->sha256, file->key);
+    return file;
+}
+
+/* The path of its URL, good for some minutes. */
+static void name_file(struct server *server, const struct boot_catalog_file *file,
+                      char ret_path[PATH_BYTES])
+{
+    struct named_file *named = find_blob(server->boot_menu, file->blob);
+    if (!named)
+        named = add_file(server, file->blob);
+    named->until_ms = now_ms(server) + FILE_LIFE_MS;
+    ev_timer_again(server->loop, &server->boot_menu->expiry);
+    snprintf(ret_path, PATH_BYTES, "/kernel/%s/%s", named->key, file->name);
+}
+
+struct boot_blob *boot_menu_find_file(struct server *server, const char *key)
+{
+    struct boot_menu_state *menu = server->boot_menu;
+    if (!menu || strlen(key) != BOOT_ACCESS_FILE_BYTES - 1)
+        return NULL;
+    drop_expired(server);
+    for (unsigned i = 0; i < menu->file_count; i++)
+        if (CRYPTO_memcmp(menu->files[i].key, key, BOOT_ACCESS_FILE_BYTES) == 0)
+            return boot_blob_ref(menu->files[i].blob);
+    return NULL;
+}
+
+/* ── what was chosen last ────────────────────────────────────────────────────────────────────────
+ */
+
+static void save_choices(struct server *server);
+
+static void on_saved(void *context, int result)
+{
+    (void)result; /* told by the state directory */
+    struct server *server = context;
+    if (!server->boot_menu)
+        return;
+    server->boot_menu->is_saving = false;
+    if (server->boot_menu->is_stale)
+        save_choices(server);
+}
+
+/* One record at a time, so that clients cannot pile them up. */
+static void save_choices(struct server *server)
+{
+    struct boot_menu_state *menu = server->boot_menu;
+    struct buffer text;
+    menu->is_stale = menu->is_saving;
+    if (menu->is_saving)
+        return;
+    buffer_init(&text, BOOT_CHOICES_LIMIT * (BOOT_CLIENT_KEY_BYTES + BOOT_CHOICE_BYTES));
+    boot_choices_write(&text, menu->choices);
+    if (!text.failed) {
+        struct store *store = state_store(server->state);
+        menu->is_saving = true;
+        store->put(store, CHOICES_RECORD, text.data, text.length, on_saved, server);
+    }
+    buffer_done(&text);
+}
+
+static void remember(const struct asking *asking, const char *choice)
+{
+    char key[BOOT_CLIENT_KEY_BYTES];
+    boot_client_key(&asking->answer->client, key);
+    if (boot_choices_set(asking->server->boot_menu->choices, key, choice))
+        save_choices(asking->server);
+}
+
+/* ── what there is ───────────────────────────────────────────────────────────────────────────────
+ */
+
+static struct served_lun *find_lun(const struct asking *asking)
+{
+    for (unsigned i = 0; asking->target && i < asking->target->lun_count; i++)
+        if (asking->target->luns[i].number == asking->decision.lun)
+            return &asking->target->luns[i];
+    return NULL;
+}
+
+/* NULL: nothing is known of this disk. */
+static const struct boot_catalog *catalog_of(const struct asking *asking)
+{
+    const struct served_lun *lun = find_lun(asking);
+    return lun ? discovery_catalog(asking->server, lun) : NULL;
+}
+
+static const struct config_menu_item *find_item(const struct asking *asking, const char *name)
+{
+    const struct config_menu *menu = &asking->server->config->menu;
+    for (unsigned i = 0; i < menu->items.count; i++)
+        if (strcmp(menu->items.items[i].name, name) == 0)
+            return &menu->items.items[i];
+    return NULL;
+}
+
+static const char *behind(const char *choice, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    return strncmp(choice, prefix, length) == 0 ? choice + length : NULL;
+}
+
+/* What this client chose last, else what everybody gets. */
+static const char *wanted_choice(const struct asking *asking)
+{
+    const struct server *server = asking->server;
+    char key[BOOT_CLIENT_KEY_BYTES];
+    boot_client_key(&asking->answer->client, key);
+    const char *last = boot_choices_get(server->boot_menu->choices, key);
+    const char *item = last ? behind(last, "item:") : NULL;
+    return last && (!item || find_item(asking, item)) ? last : server->config->menu.choice;
+}
+
+/* What it starts unless somebody chooses: what is wanted, where it is still there. */
+static void usual_choice(const struct asking *asking, const struct boot_catalog *catalog,
+                         char ret_choice[BOOT_CHOICE_BYTES])
+{
+    unsigned machine = asking->answer->client.machine;
+    const char *wanted = wanted_choice(asking), *usual = asking->server->config->menu.choice;
+    boot_choice_default(wanted, catalog, machine, ret_choice);
+    if (wanted != usual && strcmp(ret_choice, wanted) != 0)
+        boot_choice_default(usual, catalog, machine, ret_choice);
+}
+
+/* ── starting ────────────────────────────────────────────────────────────────────────────────────
+ */
+
+static int put_way_back(struct asking *asking, const char *text)
+{
+    asking->answer->kind = BOOT_ANSWER_PASS;
+    boot_script_to_menu(asking->out, &asking->where, text, asking->key[0] ? asking->key : NULL);
+    return 0;
+}
+
+static int put_command_line(const struct asking *asking, const struct boot_entry *entry,
+                            struct buffer *line, struct error *error)
+{
+    const struct config_kernels *kernels = &asking->target->config->kernels;
+    const struct boot_command_line_rules rules = {
+        .append = kernels->cmdline_append,
+        .remove = (const char *const *)kernels->cmdline_remove.items,
+        .remove_count = kernels->cmdline_remove.count,
+        .keep_quiet = kernels->keep_quiet,
+        .netroot = kernels->netroot};
+    char mac[BOOT_MAC_TEXT_BYTES] = "";
+    const uint8_t *m = asking->answer->client.mac;
+    if (!asking->answer->client.has_mac)
+        return error_set(error, -EINVAL, "The machine did not tell its MAC.");
+    snprintf(mac, sizeof mac, "%02x-%02x-%02x-%02x-%02x-%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+    return boot_command_line(line, entry, mac, &rules, error);
+}
+
+static int put_kernel(struct asking *asking, const struct boot_catalog *catalog,
+                      const struct boot_entry *entry, struct error *error)
+{
+    char line[BOOT_COMMAND_LINE_BYTES + 1], path[PATH_BYTES];
+    char initrds[BOOT_ENTRY_INITRDS_LIMIT][PATH_BYTES];
+    const char *initrd_paths[BOOT_ENTRY_INITRDS_LIMIT];
+    struct buffer command_line;
+    buffer_init_fixed(&command_line, line, sizeof line);
+    int result = put_command_line(asking, entry, &command_line, error);
+    if (result)
+        return result;
+    name_file(asking->server, &catalog->files[entry->kernel], path);
+    for (unsigned i = 0; i < entry->initrd_count; i++) {
+        name_file(asking->server, &catalog->files[entry->initrds[i]], initrds[i]);
+        initrd_paths[i] = initrds[i];
+    }
+    const struct boot_kernel kernel = {.path = path,
+                                       .initrd_paths = initrd_paths,
+                                       .initrd_count = entry->initrd_count,
+                                       .command_line = buffer_string(&command_line)};
+    struct boot_start start = {.kernel = &kernel};
+    result = boot_asking_put_start(asking, &start, entry->title);
+    return result ? error_set(error, result, "The log of the server says why.") : 0;
+}
+
+/* The loaders that are known to be there, in the catalog's order; none: the usual ones. */
+static int put_disk(struct asking *asking, const struct boot_catalog *catalog)
+{
+    const char *loaders[16];
+    unsigned count = 0;
+    for (unsigned i = 0; catalog && i < catalog->entry_count && count < ARRAY_SIZE(loaders); i++) {
+        const struct boot_entry *entry = &catalog->entries[i];
+        if (entry->kind == BOOT_ENTRY_LOADER &&
+            boot_entry_fits(entry, asking->answer->client.machine))
+            loaders[count++] = entry->loader;
+    }
+    struct boot_start start = {.loaders = loaders, .loader_count = count};
+    return boot_asking_put_start(asking, &start, NULL);
+}
+
+static int put_entry(struct asking *asking, const struct boot_catalog *catalog,
+                     const struct boot_entry *entry)
+{
+    struct error error;
+    if (!boot_entry_is_whole(catalog, entry))
+        return put_way_back(asking, boot_entry_problem(catalog, entry));
+    if (entry->kind == BOOT_ENTRY_LINUX) {
+        int result = put_kernel(asking, catalog, entry, &error);
+        if (result)
+            log_warning("%s cannot be started: %s", entry->id, error.text);
+        return result == -ENOMEM ? result : result ? put_way_back(asking, error.text) : 0;
+    }
+    const char *loader = entry->loader;
+    struct boot_start start = {
+        .loaders = &loader, .loader_count = loader ? 1 : 0, .only_these = loader};
+    return boot_asking_put_start(asking, &start, entry->title);
+}
+
+static int put_choice(struct asking *asking, const char *choice);
+
+static int put_item(struct asking *asking, const struct config_menu_item *item)
+{
+    const char *const *lines = (const char *const *)item->script.items;
+    const char *key = asking->key[0] ? asking->key : NULL;
+    char choice[BOOT_CHOICE_BYTES];
+    if (!item->target) {
+        asking->answer->kind = BOOT_ANSWER_PASS;
+        snprintf(asking->answer->words, sizeof asking->answer->words, "%s", item->title);
+        boot_script_lines(asking->out, &asking->where, item->title, lines, item->script.count, key);
+        return 0;
+    }
+    boot_asking_decide_other(asking, item->target, item->lun == CONFIG_UNSET ? NULL : &item->lun);
+    if (asking->decision.verdict != BOOT_START)
+        return boot_asking_put_refusal(asking);
+    struct boot_start start = {.lines = lines, .line_count = item->script.count};
+    if (item->script.count)
+        return boot_asking_put_start(asking, &start, item->title);
+    boot_choice_default("disk", catalog_of(asking), asking->answer->client.machine, choice);
+    return put_choice(asking, choice);
+}
+
+static int put_choice(struct asking *asking, const char *choice)
+{
+    const struct boot_catalog *catalog = catalog_of(asking);
+    const char *id = behind(choice, "entry:"), *name = behind(choice, "item:");
+    const struct boot_entry *entry = id ? boot_catalog_find(catalog, id) : NULL;
+    const struct config_menu_item *item = name ? find_item(asking, name) : NULL;
+    if (strcmp(choice, "disk") == 0)
+        return put_disk(asking, catalog);
+    if (entry)
+        return put_entry(asking, catalog, entry);
+    if (item)
+        return put_item(asking, item);
+    return put_way_back(asking, "This is not there any more.");
+}
+
+/* ── the menu ────────────────────────────────────────────────────────────────────────────────────
+ */
+
+/* What a menu is made of. */
+struct listing {
+    const struct asking *asking;
+    const struct boot_catalog *catalog;
+    struct boot_menu_entry *entries;
+    unsigned count;
+};
+
+static struct boot_menu_entry *add(struct listing *listing, enum boot_menu_group group,
+                                   const char *prefix, const char *name)
+{
+    struct boot_menu_entry *entry = &listing->entries[listing->count++];
+    *entry = (struct boot_menu_entry){.group = group};
+    snprintf(entry->choice, sizeof entry->choice, "%s%s", prefix, name);
+    return entry;
+}
+
+static void list_catalog(struct listing *listing, enum boot_menu_group group)
+{
+    unsigned machine = listing->asking->answer->client.machine;
+    for (unsigned i = 0; listing->catalog && i < listing->catalog->entry_count; i++) {
+        const struct boot_entry *from = &listing->catalog->entries[i];
+        bool is_kernel = from->kind == BOOT_ENTRY_LINUX;
+        if (is_kernel != (group == BOOT_MENU_KERNELS) || !boot_entry_fits(from, machine))
+            continue;
+        struct boot_menu_entry *entry = add(listing, group, "entry:", from->id);
+        entry->title = from->title;
+        entry->problem = boot_entry_problem(listing->catalog, from);
+        entry->can_try = boot_entry_is_whole(listing->catalog, from);
+    }
+}
+
+static void list_disk(struct listing *listing)
+{
+    list_catalog(listing, BOOT_MENU_KERNELS);
+    struct boot_menu_entry *disk = add(listing, BOOT_MENU_LOADERS, "disk", "");
+    disk->title = "Whatever the disk starts by itself";
+    unsigned first = listing->count;
+    list_catalog(listing, BOOT_MENU_LOADERS);
+    for (unsigned i = first; i < listing->count; i++) {
+        if (!listing->entries[i].problem) {
+            disk->problem = NULL;
+            return;
+        }
+        disk->problem = listing->entries[first].problem;
+        disk->can_try = true;
+    }
+}
+
+/* Another disk for somebody who did not prove the password. */
+static const char *item_problem(const struct asking *asking, const struct config_menu_item *item)
+{
+    struct asking other = *asking;
+    if (!item->target)
+        return NULL;
+    boot_asking_decide_other(&other, item->target, item->lun == CONFIG_UNSET ? NULL : &item->lun);
+    return other.decision.verdict == BOOT_START ? NULL : boot_reason_text(other.decision.reason);
+}
+
+static void list_items(struct listing *listing)
+{
+    const struct config_menu *menu = &listing->asking->server->config->menu;
+    for (unsigned i = 0; i < menu->items.count; i++) {
+        const struct config_menu_item *item = &menu->items.items[i];
+        struct boot_menu_entry *entry = add(listing, BOOT_MENU_ITEMS, "item:", item->name);
+        entry->title = item->title;
+        entry->problem = item_problem(listing->asking, item);
+    }
+}
+
+/* About the list: what a person could stumble over. */
+static const char *note_of(const struct asking *asking, const struct boot_catalog *catalog,
+                           char text[TEXT_BYTES])
+{
+    const struct served_lun *lun = find_lun(asking);
+    struct tm when;
+    time_t scanned = catalog ? (time_t)catalog->scanned_unix_seconds : 0;
+    if (asking->decision.verdict != BOOT_START)
+        return "its disk is not ready";
+    if (!catalog)
+        return lun && *discovery_problem(lun) ? "its kernels are not known" : NULL;
+    if (!*discovery_problem(lun) && !catalog->stale)
+        return NULL;
+    char time[32] = "";
+    if (localtime_r(&scanned, &when))
+        strftime(time, sizeof time, "%Y-%m-%d %H:%M", &when);
+    snprintf(text, TEXT_BYTES, "as it was on %s", time);
+    return text;
+}
+
+static int put_menu(struct asking *asking)
+{
+    bool has_disk = asking->decision.verdict == BOOT_START;
+    struct listing listing = {.asking = asking, .catalog = has_disk ? catalog_of(asking) : NULL};
+    char selected[BOOT_CHOICE_BYTES], note[TEXT_BYTES];
+    _cleanup_free_ struct boot_menu_entry *entries = calloc(ENTRIES_LIMIT, sizeof *entries);
+    if (!entries)
+        return -ENOMEM;
+    listing.entries = entries;
+    if (has_disk)
+        list_disk(&listing);
+    list_items(&listing);
+    usual_choice(asking, listing.catalog, selected);
+    const struct boot_menu menu = {
+        .target_name = asking->decision.target->name,
+        .lun = asking->decision.lun,
+        .entries = entries,
+        .entry_count = listing.count,
+        .selected = selected,
+        .timeout_ms = asking->server->config->menu.timeout_ms,
+        .key = asking->key[0] ? asking->key : NULL,
+        .note = note_of(asking, listing.catalog, note),
+    };
+    boot_script_menu(asking->out, &asking->where, &menu);
+    asking->answer->kind = BOOT_ANSWER_MENU;
+    snprintf(asking->answer->words, sizeof asking->answer->words, "target %s LUN %u",
+             menu.target_name, menu.lun);
+    return 0;
+}
+
+/* ── pages ───────────────────────────────────────────────────────────────────────────────────────
+ */
+
+/* The first look at the disk is under way, or the one that was just asked for. */
+static bool must_wait(const struct asking *asking)
+{
+    const struct served_lun *lun = find_lun(asking);
+    char fresh[8];
+    bool wants_newest =
+        http_query_value(asking->question->query, "fresh", fresh, sizeof fresh) == 0;
+    return lun && discovery_is_busy(asking->server, lun) &&
+           (wants_newest || !discovery_catalog(asking->server, lun));
+}
+
+static int put_later(struct asking *asking)
+{
+    int result = put_way_back(asking, NULL);
+    asking->answer->kind = BOOT_ANSWER_LATER;
+    snprintf(asking->answer->words, sizeof asking->answer->words,
+             "its disk is being looked through for kernels");
+    return result;
+}
+
+static int answer_menu(struct asking *asking)
+{
+    const struct boot_decision *decision = &asking->decision;
+    bool has_others = asking->server->config->menu.items.count && decision->target &&
+                      decision->reason == BOOT_REASON_NOT_READY;
+    if (decision->verdict != BOOT_START && !has_others)
+        return boot_asking_put_refusal(asking);
+    return must_wait(asking) ? put_later(asking) : put_menu(asking);
+}
+
+static int answer_boot(struct asking *asking)
+{
+    char choice[BOOT_CHOICE_BYTES];
+    if (asking->decision.verdict != BOOT_START)
+        return boot_asking_put_refusal(asking);
+    if (asking->decision.menu)
+        return answer_menu(asking);
+    if (must_wait(asking) && strcmp(wanted_choice(asking), "disk") != 0)
+        return put_later(asking);
+    usual_choice(asking, catalog_of(asking), choice);
+    return put_choice(asking, choice);
+}
+
+static int answer_reload(struct asking *asking)
+{
+    struct served_lun *lun = find_lun(asking);
+    struct error error = {0};
+    if (!asking->authenticated || asking->decision.verdict != BOOT_START || !lun)
+        return boot_asking_put_refusal(asking);
+    int result = discovery_rescan(asking->server, lun, &error);
+    return put_way_back(asking, result == -EBUSY    ? "The disk is in use; it is not looked at now."
+                                : result == -EAGAIN ? "The disk was looked at a moment ago."
+                                : result && *error.text ? error.text
+                                                        : NULL);
+}
+
+static int answer_choice(struct asking *asking)
+{
+    struct boot_answer *answer = asking->answer;
+    char choice[BOOT_CHOICE_BYTES];
+    bool is_item = false;
+    if (http_query_value(asking->question->query, "choice", choice, sizeof choice) ||
+        !boot_choice_is_valid(choice))
+        return put_way_back(asking, "Nothing was chosen.");
+    is_item = behind(choice, "item:");
+    if (asking->decision.verdict != BOOT_START &&
+        !(is_item && asking->decision.reason == BOOT_REASON_NOT_READY))
+        return boot_asking_put_refusal(asking);
+    int result = put_choice(asking, choice);
+    if (result || !(answer->kind == BOOT_ANSWER_START || (is_item && *answer->words)))
+        return result;
+    remember(asking, choice);
+    snprintf(answer->choice, sizeof answer->choice, "%s", choice);
+    return 0;
+}
+
+int boot_menu_answer(struct asking *asking)
+{
+    static int (*const pages[])(struct asking * asking) = {
+        [BOOT_PAGE_BOOT] = answer_boot,
+        [BOOT_PAGE_MENU] = answer_menu,
+        [BOOT_PAGE_RELOAD] = answer_reload,
+        [BOOT_PAGE_CHOICE] = answer_choice,
+    };
+    return asking->server->boot_menu ? pages[asking->question->page](asking) : -ENOMEM;
+}
+
+/* ── life ────────────────────────────────────────────────────────────────────────────────────────
+ */
+
+int boot_menu_start(struct server *server, struct error *error)
+{
+    size_t length;
+    struct boot_menu_state *menu = calloc(1, sizeof *menu);
+    _cleanup_free_ char *kept = state_load(server->state, CHOICES_RECORD, &length);
+    if (menu)
+        menu->choices = boot_choices_new(kept);
+    if (!menu || !menu->choices) {
+        free(menu);
+        return error_set(error, -ENOMEM, "out of memory");
+    }
+    ev_init(&menu->expiry, on_expiry);
+    menu->expiry.repeat = FILE_LIFE_MS / 1e3;
+    menu->expiry.data = server;
+    server->boot_menu = menu;
+    return 0;
+}
+
+void boot_menu_free(struct server *server)
+{
+    struct boot_menu_state *menu = take_pointer(server->boot_menu);
+    if (!menu)
+        return;
+    ev_timer_stop(server->loop, &menu->expiry);
+    while (menu->file_count)
+        drop_file(menu, menu->file_count - 1);
+    boot_choices_free(menu->choices);
+    free(menu);
+}
