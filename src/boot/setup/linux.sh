@@ -169,7 +169,7 @@ installed_packages() {
     apt-get) dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' ;;
     pacman) pacman -Qq ;;
     *) rpm -qa --qf '%{NAME}\n' ;;
-    esac | LC_ALL=C sort -u
+    esac
 }
 
 add_packages() {
@@ -721,6 +721,7 @@ look_ahead() {
         needed=$((needed + $(wc -c <"$image") / 1024))
     done
     free=$(df -Pk "$(dirname $state)" | awk 'NR == 2 { print $4 }')
+    free=${free:-0}
     [ "$free" -gt $((needed + 20480)) ] ||
         die "$(dirname $state) has $((free / 1024)) MiB free; copies of the images need" \
             "$((needed / 1024 + 20)) MiB"
@@ -738,7 +739,7 @@ install_steps() {
         add_packages $missing </dev/null
         code=$?
         installed_packages >$state/work/after
-        LC_ALL=C comm -13 $state/work/before $state/work/after >$state/work/added
+        grep -vxF -f $state/work/before $state/work/after >$state/work/added
         # What rpm-ostree adds is there after the next start.
         [ $manager != rpm-ostree ] || printf '%s' "$missing" | tr ' ' '\n' >$state/work/added
         while read -r package; do
@@ -881,11 +882,11 @@ check_running() {
     fi
     for session in $(session_of_boot); do
         good "running over iSCSI from $(cat "$session/targetname")"
-        if [ "$(cat "$session/recovery_tmo")" = -1 ]; then
-            good "the session waits for its server for ever"
-        else
-            bad "the session gives up after $(cat "$session/recovery_tmo") seconds without its server"
-        fi
+        seconds=$(cat "$session/recovery_tmo")
+        case $seconds in
+        off | -1) good "the session waits for its server for ever" ;;
+        *) bad "the session gives up after $seconds seconds without its server" ;;
+        esac
     done
 }
 
