@@ -13,6 +13,8 @@ set(NBT_POLKIT_DIR ${CMAKE_INSTALL_DATADIR}/polkit-1/rules.d
     CACHE STRING "Where polkit's rules go, below the prefix")
 
 install(TARGETS netboot-target RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
+install(TARGETS netboot-target-discover
+        RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/netboot-target)
 
 # The unit names the program. Its path is known only now: --prefix, or a package, may change it.
 install(CODE "set(NBT_SBINDIR \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_SBINDIR}\")

@@ -9,7 +9,7 @@ option(NBT_COVERAGE "Instrument for llvm-cov (needs clang)" OFF)
 
 add_library(nbt_flags INTERFACE)
 target_compile_definitions(nbt_flags INTERFACE _GNU_SOURCE NBT_VERSION="${PROJECT_VERSION}"
-                           NBT_LIBEXEC_DIR="${CMAKE_INSTALL_FULL_LIBEXECDIR}/netboot-target")
+                           NBT_LIBEXEC_DIR="${CMAKE_INSTALL_LIBEXECDIR}/netboot-target")
 target_compile_options(
   nbt_flags
   INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes

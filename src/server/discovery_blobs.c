@@ -36,7 +36,7 @@ struct boot_blob *discovery_blob_map(struct discovery_blobs *all, int descriptor
         return NULL;
     }
     struct mapped_blob *mapped = calloc(1, sizeof *mapped);
-    void *data = mapped ? mmap(NULL, bytes, PROT_READ, MAP_SHARED, descriptor, 0) : MAP_FAILED;
+    void *data = mapped ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0) : MAP_FAILED;
     if (data == MAP_FAILED) {
         free(mapped);
         error_set(error, -ENOMEM, "out of memory");

@@ -44,23 +44,24 @@ struct discovery_helper {
 /* ── starting ────────────────────────────────────────────────────────────────────────────────────
  */
 
-/* In a build tree it lies beside the daemon. */
+/* In a build tree it lies beside the daemon; installed, below the same prefix. */
 static void find_program(char path[static PATH_MAX])
 {
+    static const char *const folders[] = {"", "../" NBT_LIBEXEC_DIR "/"};
     const char *chosen = getenv("NETBOOT_TARGET_DISCOVER");
-    if (chosen) {
-        snprintf(path, PATH_MAX, "%s", chosen);
-        return;
-    }
-    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - sizeof PROGRAM - 1);
-    path[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(path, '/');
-    if (slash) {
-        strcpy(slash + 1, PROGRAM);
+    char own[PATH_MAX - 256];
+    ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
+    own[length > 0 ? length : 0] = '\0';
+    char *slash = strrchr(own, '/');
+    if (slash)
+        slash[1] = '\0';
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+        snprintf(path, PATH_MAX, "%s%s%s", own, folders[i], PROGRAM);
         if (!access(path, X_OK))
-            return;
+            break;
     }
-    strcpy(path, NBT_LIBEXEC_DIR "/" PROGRAM);
+    if (chosen)
+        snprintf(path, PATH_MAX, "%s", chosen);
 }
 
 struct arguments {

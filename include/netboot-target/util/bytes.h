@@ -29,6 +29,12 @@ static inline uint64_t load_be64(const void *from)
     return (uint64_t)load_be32(p) << 32 | load_be32(p + 4);
 }
 
+static inline uint16_t load_le16(const void *from)
+{
+    const uint8_t *p = from;
+    return (uint16_t)(p[1] << 8 | p[0]);
+}
+
 static inline uint32_t load_le32(const void *from)
 {
     const uint8_t *p = from;

@@ -1,0 +1,265 @@
+/*
+ * confine.c - what a process can still do that reads a foreign disk: read that disk, run programs
+ * of the system, answer. Landlock (landlock(7)) for files, seccomp(2) for the network and for what
+ * only attackers need, limits for time and memory.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/landlock.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <netboot-target/discover.h>
+#include <netboot-target/util/array.h>
+#include <netboot-target/util/cleanup.h>
+
+#define ADDRESS_SPACE_MORE (768ull << 20) /* programs, libraries, unpacking */
+#define FILE_MORE          (16ull << 20)
+#define DESCRIPTORS        64
+#define SECONDS_MORE       5
+
+/* ── limits ──────────────────────────────────────────────────────────────────────────────────────
+ */
+
+/* A sanitizer maps terabytes. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LIMITS_ADDRESS_SPACE false
+#else
+#define LIMITS_ADDRESS_SPACE true
+#endif
+
+static int limit(int resource, uint64_t value, struct error *error)
+{
+    struct rlimit old;
+    getrlimit((__rlimit_resource_t)resource, &old);
+    rlim_t most = min_of((rlim_t)value, old.rlim_max);
+    const struct rlimit new = {.rlim_cur = most, .rlim_max = most};
+    if (!setrlimit((__rlimit_resource_t)resource, &new))
+        return 0;
+    return error_set(error, -errno, "the helper's limits cannot be set: %s", strerror(errno));
+}
+
+static int set_limits(const struct discover_options *options, struct error *error)
+{
+    int result = limit(RLIMIT_CPU, options->time_ms / 1000 + SECONDS_MORE, error);
+    if (!result && LIMITS_ADDRESS_SPACE)
+        result = limit(RLIMIT_AS, 2 * options->memory_bytes + ADDRESS_SPACE_MORE, error);
+    if (!result)
+        result = limit(RLIMIT_FSIZE, options->memory_bytes + FILE_MORE, error);
+    if (!result)
+        result = limit(RLIMIT_NOFILE, DESCRIPTORS, error);
+    return result ? result : limit(RLIMIT_CORE, 0, error);
+}
+
+/* ── capabilities ────────────────────────────────────────────────────────────────────────────────
+ */
+
+/* What is worth nothing without a socket. */
+#define NETWORK_CAPABILITIES (1u << CAP_NET_BIND_SERVICE | 1u << CAP_NET_RAW | 1u << CAP_NET_ADMIN)
+
+/* The daemon's ambient ones come along. A daemon of root's keeps reading what root may read. A
+ * service's own filter may refuse capset(2): children have none in any case. */
+static int drop_capabilities(struct error *error)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct old[2] = {0}, new[2] = {0};
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    if (syscall(SYS_capget, &header, old) < 0)
+        return error_set(error, -errno, "capabilities cannot be asked: %s", strerror(errno));
+    new[0].permitted = new[0].effective = old[0].permitted &(1u << CAP_DAC_READ_SEARCH);
+    if (!syscall(SYS_capset, &header, new))
+        return 0;
+    if (!(old[0].permitted & ~NETWORK_CAPABILITIES) && !old[1].permitted)
+        return 0;
+    return error_set(error, -errno, "capabilities cannot be dropped: %s", strerror(errno));
+}
+
+/* ── Landlock ────────────────────────────────────────────────────────────────────────────────────
+ */
+
+/* As the kernel has it now; a header may be older. */
+struct ruleset {
+    uint64_t files, network, scopes;
+};
+
+#define EXECUTE    LANDLOCK_ACCESS_FS_EXECUTE
+#define WRITE      LANDLOCK_ACCESS_FS_WRITE_FILE
+#define READ       LANDLOCK_ACCESS_FS_READ_FILE
+#define READ_DIR   LANDLOCK_ACCESS_FS_READ_DIR
+#define IOCTL      (1ull << 15) /* LANDLOCK_ACCESS_FS_IOCTL_DEV */
+#define ALL_FILES  ((1ull << 16) - 1)
+#define ALL_TCP    3ull
+#define ALL_SCOPES 3ull
+
+/* What each version of the interface knows. */
+static const struct {
+    struct ruleset rights;
+    size_t bytes;
+} versions[] = {
+    {{(1ull << 13) - 1, 0, 0},         8 }, /* 1: Linux 5.13 */
+    {{(1ull << 14) - 1, 0, 0},         8 }, /* 2: 5.19 */
+    {{(1ull << 15) - 1, 0, 0},         8 }, /* 3: 6.2 */
+    {{(1ull << 15) - 1, ALL_TCP, 0},   16}, /* 4: 6.7 */
+    {{ALL_FILES, ALL_TCP, 0},          16}, /* 5: 6.10 */
+    {{ALL_FILES, ALL_TCP, ALL_SCOPES}, 24}, /* 6: 6.12 */
+};
+
+static int allow(int ruleset, const char *path, uint64_t rights)
+{
+    _cleanup_close_ int descriptor = open(path, O_PATH | O_CLOEXEC);
+    if (descriptor < 0)
+        return errno == ENOENT ? 0 : -errno;
+    struct landlock_path_beneath_attr rule = {.allowed_access = rights, .parent_fd = descriptor};
+    return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0
+               ? -errno
+               : 0;
+}
+
+static int landlock_disk(const char *disk, size_t version, struct error *error)
+{
+    static const struct {
+        const char *path;
+        uint64_t rights;
+    } system[] = {
+  /* Names of files, not what is in them: GRUB looks into / to know its host. */
+        {"/",                READ_DIR                 },
+        {"/usr",             EXECUTE | READ | READ_DIR},
+        {"/lib",             EXECUTE | READ | READ_DIR},
+        {"/lib64",           EXECUTE | READ | READ_DIR},
+        {"/bin",             EXECUTE | READ | READ_DIR},
+        {"/etc/ld.so.cache", READ                     },
+        {"/dev/null",        READ | WRITE             },
+    };
+    const struct ruleset *rights = &versions[version].rights;
+    _cleanup_close_ int ruleset =
+        (int)syscall(SYS_landlock_create_ruleset, rights, versions[version].bytes, 0);
+    int result = ruleset < 0 ? -errno : 0;
+    for (size_t i = 0; !result && i < ARRAY_SIZE(system); i++)
+        result = allow(ruleset, system[i].path, system[i].rights);
+    if (!result)
+        result = allow(ruleset, disk, (READ | IOCTL) & rights->files);
+    if (!result && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+        result = -errno;
+    return result ? error_set(error, result, "Landlock cannot be set up: %s", strerror(-result))
+                  : 0;
+}
+
+static int landlock(const struct discover_options *options, struct error *error)
+{
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    if (version > 0)
+        return landlock_disk(options->disk, (size_t)min_of(version, (long)ARRAY_SIZE(versions)) - 1,
+                             error);
+    if (options->without_landlock)
+        return 0;
+    return error_set(error, -EOPNOTSUPP,
+                     "the kernel has no Landlock (%s), which keeps a process that reads a foreign "
+                     "disk from every other file; discovery.without-landlock = true does without",
+                     strerror(errno));
+}
+
+/* ── system calls ────────────────────────────────────────────────────────────────────────────────
+ */
+
+static int filter_system_calls(struct error *error)
+{
+    static const int refused[] = {
+        /* no network, not even on this machine; the packets go over a socket that is there */
+        SCMP_SYS(socket),
+        SCMP_SYS(socketpair),
+        SCMP_SYS(connect),
+        SCMP_SYS(bind),
+        SCMP_SYS(listen),
+        SCMP_SYS(accept),
+        SCMP_SYS(accept4),
+        SCMP_SYS(io_uring_setup),
+        SCMP_SYS(io_uring_enter),
+        SCMP_SYS(io_uring_register),
+        /* no other process */
+        SCMP_SYS(ptrace),
+        SCMP_SYS(process_vm_readv),
+        SCMP_SYS(process_vm_writev),
+        SCMP_SYS(pidfd_getfd),
+        SCMP_SYS(kcmp),
+        SCMP_SYS(setns),
+        SCMP_SYS(unshare),
+        /* no change of files that Landlock does not stop */
+        SCMP_SYS(chmod),
+        SCMP_SYS(fchmod),
+        SCMP_SYS(fchmodat),
+        SCMP_SYS(chown),
+        SCMP_SYS(fchown),
+        SCMP_SYS(lchown),
+        SCMP_SYS(fchownat),
+        SCMP_SYS(setxattr),
+        SCMP_SYS(lsetxattr),
+        SCMP_SYS(fsetxattr),
+        SCMP_SYS(removexattr),
+        SCMP_SYS(lremovexattr),
+        SCMP_SYS(fremovexattr),
+        SCMP_SYS(utime),
+        SCMP_SYS(utimes),
+        SCMP_SYS(futimesat),
+        SCMP_SYS(utimensat),
+        SCMP_SYS(open_by_handle_at),
+        SCMP_SYS(name_to_handle_at),
+        /* no parts of the kernel that nothing here needs */
+        SCMP_SYS(mount),
+        SCMP_SYS(umount2),
+        SCMP_SYS(pivot_root),
+        SCMP_SYS(chroot),
+        SCMP_SYS(move_mount),
+        SCMP_SYS(open_tree),
+        SCMP_SYS(fsopen),
+        SCMP_SYS(bpf),
+        SCMP_SYS(perf_event_open),
+        SCMP_SYS(userfaultfd),
+        SCMP_SYS(keyctl),
+        SCMP_SYS(add_key),
+        SCMP_SYS(request_key),
+        SCMP_SYS(init_module),
+        SCMP_SYS(finit_module),
+        SCMP_SYS(delete_module),
+        SCMP_SYS(kexec_load),
+        SCMP_SYS(kexec_file_load),
+        SCMP_SYS(swapon),
+        SCMP_SYS(swapoff),
+        SCMP_SYS(reboot),
+        SCMP_SYS(shmget),
+        SCMP_SYS(msgget),
+        SCMP_SYS(semget),
+        SCMP_SYS(mq_open),
+        SCMP_SYS(inotify_init1),
+        SCMP_SYS(fanotify_init),
+    };
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int result = filter ? 0 : -ENOMEM;
+    for (size_t i = 0; !result && i < ARRAY_SIZE(refused); i++)
+        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
+    if (!result)
+        result = seccomp_load(filter);
+    seccomp_release(filter);
+    return result
+               ? error_set(error, result, "system calls cannot be filtered: %s", strerror(-result))
+               : 0;
+}
+
+int discover_confine(const struct discover_options *options, struct error *error)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_DUMPABLE, 0);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        return error_set(error, -errno, "no_new_privs cannot be set: %s", strerror(errno));
+    int result = set_limits(options, error);
+    if (!result)
+        result = drop_capabilities(error);
+    if (!result)
+        result = landlock(options, error);
+    return result ? result : filter_system_calls(error);
+}

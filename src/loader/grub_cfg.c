@@ -1,0 +1,119 @@
+/*
+ * grub_cfg.c - which line a grub.cfg starts a kernel with. It is a program; only the shape in which
+ * grub-mkconfig writes it is understood: menuentry 'TITLE' … {, linux PATH WORDS…, initrd PATHS….
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <netboot-target/loader.h>
+#include <netboot-target/util/array.h>
+#include <netboot-target/util/cleanup.h>
+
+#include "text.h"
+
+static const char *last_component(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Words of a command with quotes taken off and variables filled in, a blank between them. */
+static char *command_words(struct text line, const struct loader_variables *variables)
+{
+    char word[LOADER_VALUE_BYTES];
+    struct buffer out;
+    buffer_init(&out, 2 * LOADER_VALUE_BYTES);
+    for (line = text_trimmed(line); line.length; line = text_trimmed(line)) {
+        if (line.at[0] == '#' || line.at[0] == ';')
+            break;
+        line = text_unquote(line, word, sizeof word);
+        if (out.length)
+            buffer_append_string(&out, " ");
+        loader_expand(&out, word, variables);
+    }
+    const char *text = buffer_string(&out);
+    char *copy = text ? strdup(text) : NULL;
+    buffer_done(&out);
+    return copy;
+}
+
+/* "linux", "linuxefi", "linux16"; likewise for initrd */
+static bool is_command(struct text word, const char *name)
+{
+    static const char *const endings[] = {"", "efi", "16"};
+    size_t length = strlen(name);
+    for (size_t i = 0; i < ARRAY_SIZE(endings); i++)
+        if (text_begins(word, name) &&
+            text_is((struct text){.at = word.at + length, .length = word.length - length},
+                    endings[i]))
+            return true;
+    return false;
+}
+
+static bool is_recovery(const char *options)
+{
+    struct text rest = {.at = options, .length = strlen(options)}, word;
+    while (text_next_word(&rest, &word))
+        if (text_is(word, "single") || text_is(word, "recovery") || text_is(word, "rescue"))
+            return true;
+    return false;
+}
+
+static bool take_linux(struct loader_entry *entry, struct text line, const char *kernel_name,
+                       const struct loader_variables *variables)
+{
+    _cleanup_free_ char *words = command_words(line, variables);
+    if (!words)
+        return false;
+    char *blank = strchr(words, ' ');
+    const char *options = blank ? blank + 1 : "";
+    if (blank)
+        *blank = '\0';
+    if (strcmp(last_component(words), kernel_name) != 0 || is_recovery(options))
+        return false;
+    entry->kernel = strdup(words);
+    entry->options = strdup(options);
+    return entry->kernel && entry->options;
+}
+
+static void take_initrds(struct loader_entry *entry, struct text line,
+                         const struct loader_variables *variables)
+{
+    _cleanup_free_ char *words = command_words(line, variables);
+    char *rest = words;
+    while (rest && entry->initrd_count < BOOT_ENTRY_INITRDS_LIMIT) {
+        const char *word = strsep(&rest, " ");
+        char *path = *word ? strdup(word) : NULL;
+        if (path)
+            entry->initrds[entry->initrd_count++] = path;
+    }
+}
+
+bool loader_grub_cfg_find(struct loader_entry *ret_entry, const char *text, size_t length,
+                          const char *kernel_name, const struct loader_variables *variables)
+{
+    struct text rest = {.at = text, .length = length}, line, word;
+    char title[LOADER_VALUE_BYTES] = "";
+    struct loader_entry entry = {.tries_left = -1};
+    while (text_next_line(&rest, &line)) {
+        if (!text_next_word(&line, &word))
+            continue;
+        bool begins_entry = text_is(word, "menuentry");
+        if (entry.kernel && (begins_entry || text_begins(word, "}")))
+            break;
+        if (begins_entry)
+            text_unquote(text_trimmed(line), title, sizeof title);
+        else if (!entry.kernel && is_command(word, "linux"))
+            take_linux(&entry, line, kernel_name, variables);
+        else if (entry.kernel && is_command(word, "initrd"))
+            take_initrds(&entry, line, variables);
+    }
+    if (!entry.kernel || !entry.options) {
+        loader_entry_done(&entry);
+        return false;
+    }
+    if (*title)
+        entry.title = strdup(title);
+    *ret_entry = entry;
+    return true;
+}
