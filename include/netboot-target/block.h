@@ -88,7 +88,7 @@ struct block_device_operations {
     enum block_residency (*residency)(struct block_device *device, uint64_t offset_bytes,
                                       uint64_t length_bytes);
     /* Reads what is in the page cache, at once. Returns bytes copied (possibly fewer), or -EAGAIN
-     * when the first byte is not there (the kernel may have begun to read it), or -errno. */
+     * when not all of it is there for certain (the kernel may have begun to read it), or -errno. */
     ssize_t (*read_cached)(struct block_device *device, void *buffer, uint64_t offset_bytes,
                            size_t length_bytes);
     /* Sends page-cache bytes into a socket without a CPU copy (sendfile(2)). Returns bytes sent,

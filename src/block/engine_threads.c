@@ -107,6 +107,8 @@ static void end_writes(struct job *job)
 {
     struct block_request *request = request_of(job);
     struct raw_device *raw = raw_of(request->device);
+    if (!raw->writes_direct)
+        queue_note_dirty(&raw->queue);
     if (!raw->writing_back && transfer_write_back_due(raw))
         begin_write_back(raw);
     while (request) {

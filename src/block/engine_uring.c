@@ -1,8 +1,8 @@
 /*
  * engine_uring.c - reads through an io_uring: no thread waits for the disk. Never writes: an
  * asynchronous direct write leaves stale pages behind (raw.h), a buffered one would only use the
- * kernel's threads in place of ours. A read that ends short or with an error is finished by a
- * worker, which knows how to retry and narrow.
+ * kernel's threads in place of ours. Only reads that the device has room for (queue.h). A read that
+ * ends short or with an error is finished by a worker, which knows how to retry and narrow.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -117,6 +117,7 @@ bool ring_kick(struct ring *ring)
 static bool end_read(const struct io_uring_cqe *cqe)
 {
     struct block_request *request = io_uring_cqe_get_data(cqe);
+    queue_leave(raw_of(request->device), request->length_bytes);
     if (cqe->res >= 0 && (uint64_t)cqe->res == request->length_bytes) {
         block_request_complete(request, 0);
         return true;

@@ -17,18 +17,30 @@
 #include <netboot-target/util/pool.h>
 
 /* Of the threads a device may have: flushes and buffered writes have one each. */
-#define OTHER_THREADS 2u
+#define OTHER_THREADS      2u
+#define UNSURE_TRIES_LIMIT 8u
+
+static bool begin_in_ring(struct raw_device *raw, struct block_request *request)
+{
+    if (!queue_enter(raw, request->length_bytes))
+        return false;
+    if (ring_read(raw->io->ring, request))
+        return true;
+    queue_leave(raw, request->length_bytes);
+    return false;
+}
 
 static void raw_submit(struct block_device *device, struct block_request *request)
 {
     struct raw_device *raw = raw_of(device);
     struct block_io *io = raw->io;
     request->result = block_request_admit(device, request);
+    queue_disturb(&raw->queue);
     if (request->operation == BLOCK_READ || request->operation == BLOCK_PREFETCH)
         residency_unsettle(raw);
     if (request->result < 0)
         DL_APPEND2(io->refused, request, previous, next);
-    else if (!io->ring || request->operation != BLOCK_READ || !ring_read(io->ring, request))
+    else if (!io->ring || request->operation != BLOCK_READ || !begin_in_ring(raw, request))
         threads_start(request);
 }
 
@@ -40,6 +52,17 @@ static enum block_residency raw_residency(struct block_device *device, uint64_t 
     return residency_ask(raw_of(device), offset_bytes, length_bytes);
 }
 
+/* Even a try may wait, when it misses: see queue.h. Where residency cannot be asked, a few requests
+ * in flight are no sign of a disk that hangs. */
+static bool may_try_cached(struct raw_device *raw, uint64_t offset_bytes, uint64_t length_bytes)
+{
+    if (queue_is_quiet(raw))
+        return true;
+    enum block_residency residency = residency_ask(raw, offset_bytes, length_bytes);
+    return residency == BLOCK_RESIDENT ||
+           (residency == BLOCK_UNKNOWN && raw->device.counters.in_flight < UNSURE_TRIES_LIMIT);
+}
+
 static ssize_t raw_read_cached(struct block_device *device, void *buffer, uint64_t offset_bytes,
                                size_t length_bytes)
 {
@@ -47,10 +70,13 @@ static ssize_t raw_read_cached(struct block_device *device, void *buffer, uint64
     struct iovec vector = {.iov_base = buffer, .iov_len = length_bytes};
     if (block_device_check_range(device, offset_bytes, length_bytes) < 0)
         return -ENXIO;
+    if (!may_try_cached(raw, offset_bytes, length_bytes))
+        return -EAGAIN;
     ssize_t n =
         preadv2(raw->buffered, &vector, 1, (off_t)(raw->base_bytes + offset_bytes), RWF_NOWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EOPNOTSUPP || errno == EINTR)) {
         residency_unsettle(raw); /* the kernel may have begun to read it */
+        queue_disturb(&raw->queue);
         return -EAGAIN;
     }
     if (n < 0)
@@ -127,6 +153,7 @@ static void raw_close(struct block_device *device)
     job_queue_free(raw->transfers);
     job_queue_free(raw->buffered_writes);
     job_queue_free(raw->flushes);
+    queue_done(&raw->queue);
     if (raw->direct >= 0)
         close(raw->direct);
     if (raw->buffered >= 0)
@@ -159,6 +186,7 @@ static struct raw_device *raw_new(struct block_io *io, const struct block_locati
     raw->io = io;
     raw->buffered = -1;
     raw->direct = -1;
+    queue_init(&raw->queue);
     raw->base_bytes = location->offset_bytes;
     raw->limit_bytes = location->length_bytes;
     pthread_mutex_init(&raw->lock, NULL);
@@ -257,6 +285,7 @@ int block_open(struct block_io *io, const struct block_location *location,
         return r;
     }
     advise(raw);
+    queue_open(raw, &system_root);
     *ret_device = &raw->device;
     return 0;
 }

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "device.h"
+#include "queue.h"
 
 struct raw_device {
     struct block_device device;
@@ -23,6 +24,8 @@ struct raw_device {
     bool discard_by_punching; /* else BLKDISCARD */
     uint64_t base_bytes;      /* where the location begins */
     uint64_t limit_bytes;     /* of the location; 0: to the end */
+
+    struct queue queue;
 
     struct job_queue *transfers; /* all but these two: */
     /* One thread, which takes many at once: a copy costs less than waking a thread for it. */

@@ -121,6 +121,18 @@ int sysfs_find_disk(const struct sysfs_device *device, struct sysfs_device *ret_
     return find_at(path, ret_disk);
 }
 
+bool sysfs_is_stack(const struct sysfs_device *disk)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/slaves", disk->directory);
+    _cleanup_(cleanup_closedir) DIR *listing = opendir(path);
+    const struct dirent *entry;
+    while (listing && (entry = readdir(listing)))
+        if (entry->d_name[0] != '.')
+            return true;
+    return false;
+}
+
 static bool each(const char *directory,
                  bool (*found)(const struct sysfs_device *device, void *context), void *context,
                  bool partitions)

@@ -32,6 +32,8 @@ struct sysfs_device {
 int sysfs_find(const struct system_root *root, dev_t device, struct sysfs_device *ret_device);
 /* The disk a partition is on; the device itself where it is none. */
 int sysfs_find_disk(const struct sysfs_device *device, struct sysfs_device *ret_disk);
+/* It stands on other devices (dm, md). */
+bool sysfs_is_stack(const struct sysfs_device *disk);
 /* Calls `found` for every partition the kernel knows on this disk, until it returns true. */
 bool sysfs_each_partition(const struct sysfs_device *disk,
                           bool (*found)(const struct sysfs_device *partition, void *context),

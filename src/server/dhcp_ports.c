@@ -226,6 +226,19 @@ void dhcp_ports_send(const struct dhcp_ports *ports, const struct dhcp_output *o
 /* ── looking for servers ─────────────────────────────────────────────────────────────────────────
  */
 
+/* Takes what a packet socket has; whoever takes a frame may close the socket. */
+static void take_frames(ev_io *watcher, void (*handle)(struct dhcp_ports *ports,
+                                                       const uint8_t *frame, size_t length))
+{
+    uint8_t frame[FRAME_BYTES];
+    for (unsigned i = 0; i < PACKETS_PER_TURN && watcher->fd >= 0; i++) {
+        ssize_t length = recv(watcher->fd, frame, sizeof frame, 0);
+        if (length < 0)
+            return;
+        handle(watcher->data, frame, (size_t)length);
+    }
+}
+
 /* IPv4, UDP, no later fragment, to port 68. */
 static const struct sock_filter to_client_port[] = {
     BPF_STMT(BPF_LD | BPF_B | BPF_ABS, ETH_HLEN + offsetof(struct iphdr, protocol)),
@@ -284,21 +297,19 @@ static const uint8_t *payload_of(const uint8_t *frame, size_t length, size_t *re
     return frame + begin;
 }
 
+static void take_answer(struct dhcp_ports *ports, const uint8_t *frame, size_t length)
+{
+    size_t bytes;
+    const uint8_t *payload = payload_of(frame, length, &bytes);
+    if (payload)
+        ports->found(ports->context, payload, bytes);
+}
+
 static void on_answer(struct ev_loop *loop, ev_io *watcher, int events)
 {
     (void)loop;
     (void)events;
-    struct dhcp_ports *ports = watcher->data;
-    uint8_t frame[FRAME_BYTES];
-    for (unsigned i = 0; i < PACKETS_PER_TURN && watcher->fd >= 0; i++) {
-        ssize_t length = recv(watcher->fd, frame, sizeof frame, 0);
-        if (length < 0)
-            return;
-        size_t bytes;
-        const uint8_t *payload = payload_of(frame, (size_t)length, &bytes);
-        if (payload)
-            ports->found(ports->context, payload, bytes);
-    }
+    take_frames(watcher, take_answer);
 }
 
 static void on_hearing_ends(struct ev_loop *loop, ev_timer *timer, int events)
@@ -357,18 +368,16 @@ static const struct sock_filter about_routers[] = {
     BPF_STMT(BPF_RET | BPF_K, 0),
 };
 
+static void take_solicitation(struct dhcp_ports *ports, const uint8_t *frame, size_t length)
+{
+    ports->solicited(ports->context, frame, length);
+}
+
 static void on_routers(struct ev_loop *loop, ev_io *watcher, int events)
 {
     (void)loop;
     (void)events;
-    struct dhcp_ports *ports = watcher->data;
-    uint8_t frame[FRAME_BYTES];
-    for (unsigned i = 0; i < PACKETS_PER_TURN && watcher->fd >= 0; i++) {
-        ssize_t length = recv(watcher->fd, frame, sizeof frame, 0);
-        if (length < 0)
-            return;
-        ports->solicited(ports->context, frame, (size_t)length);
-    }
+    take_frames(watcher, take_solicitation);
 }
 
 /* The groups of RFC 4291 §2.7.1 as Ethernet addresses; a host with IPv6 off has joined neither. */

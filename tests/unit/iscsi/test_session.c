@@ -1,6 +1,17 @@
 /* Sessions: reinstatement, what makes way for whom, what a session leaves behind. */
 #include "iscsi/connection_fixture.h"
 
+/* calloc(3) as the rooms see it (tests/CMakeLists.txt). */
+static unsigned calloc_fails_in; /* the next but … ; 0: none does */
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    bool fails = calloc_fails_in && !--calloc_fails_in;
+    return fails ? NULL : __real_calloc(count, size);
+}
+
 /* A second connection of the same initiator and ISID. */
 static struct peer *again(struct world *world, const struct peer *peer)
 {
@@ -242,6 +253,36 @@ static void test_waiting_logins_that_fail(void **state)
     }
 }
 
+/* The waiting login goes on as the old session's last write ends: without memory it fails, and
+ * leaves nothing behind; with some it succeeds. */
+static void test_reinstatement_without_memory(void **state)
+{
+    (void)state;
+    bool failed = true;
+    for (unsigned nth = 1; failed; nth++) {
+        struct world *world = world_default();
+        struct peer *old = peer_new(world, "");
+        hang(world, BLOCK_WRITE);
+        send_write(old, 0, 8, pattern(1), 4096);
+        struct peer *next = again(world, old);
+        send_whole_login(next, "");
+        calloc_fails_in = nth;
+        unhang(world);
+        failed = !calloc_fails_in;
+        calloc_fails_in = 0;
+        if (failed) {
+            assert_null(next->connection);
+            assert_string_equal(world->reason, "out of memory");
+        } else {
+            assert_true(nth > 2);
+            expect_logged_in(next);
+        }
+        assert_int_equal(iscsi_node_session_count(world->node), failed ? 0 : 1);
+        peer_log_in(again(world, next), ""); /* and the next one succeeds */
+        world_free(world);
+    }
+}
+
 /* A storm of logins of one identity, each while the one before still waits. */
 static void test_reinstatement_storm(void **state)
 {
@@ -358,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_firmware_makes_way_for_its_system),
         cmocka_unit_test(test_reinstatement_of_a_lost_connection),
         cmocka_unit_test(test_waiting_logins_that_fail),
+        cmocka_unit_test(test_reinstatement_without_memory),
         cmocka_unit_test(test_reinstatement_storm),
         cmocka_unit_test(test_reservation_ends_with_the_session),
         cmocka_unit_test(test_counters),
