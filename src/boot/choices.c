@@ -127,20 +127,13 @@ bool boot_entry_is_whole(const struct boot_catalog *catalog, const struct boot_e
     return whole;
 }
 
-const char *boot_entry_problem(const struct boot_catalog *catalog, const struct boot_entry *entry)
-{
-    if (entry->problem)
-        return entry->problem;
-    return boot_entry_is_whole(catalog, entry) ? NULL : "too large for the memory of the server";
-}
-
 static const struct boot_entry *first_good(const struct boot_catalog *catalog, unsigned machine,
                                            bool is_kernel)
 {
     for (unsigned i = 0; catalog && i < catalog->entry_count; i++) {
         const struct boot_entry *entry = &catalog->entries[i];
         if ((entry->kind == BOOT_ENTRY_LINUX) == is_kernel && boot_entry_fits(entry, machine) &&
-            !boot_entry_problem(catalog, entry))
+            !entry->problem)
             return entry;
     }
     return NULL;
@@ -162,7 +155,7 @@ static bool is_good(const char *choice, const struct boot_catalog *catalog, unsi
     if (strncmp(choice, prefix, sizeof prefix - 1) != 0)
         return strncmp(choice, "item:", 5) == 0;
     const struct boot_entry *entry = boot_catalog_find(catalog, choice + sizeof prefix - 1);
-    return entry && boot_entry_fits(entry, machine) && !boot_entry_problem(catalog, entry);
+    return entry && boot_entry_fits(entry, machine) && !entry->problem;
 }
 
 void boot_choice_default(const char *wanted, const struct boot_catalog *catalog, unsigned machine,

@@ -50,26 +50,46 @@ static void put_login(struct buffer *out, const struct boot_server *server, cons
         back);
 }
 
+/* For who does not want to log in after all. */
+static void put_ways(struct buffer *out)
+{
+    put(out, ":ways\n"
+             "menu netboot-target\n"
+             "item --key l -- login Log in (l)\n"
+             "item --key a -- again Ask the server again (a)\n"
+             "item --key s -- shell iPXE shell (s)\n"
+             "item --key x -- leave Leave, to this machine's next boot device (x)\n"
+             "choose way || goto ways\n"
+             "goto ${way}\n"
+             ":shell\n"
+             "shell ||\n"
+             "goto ways\n"
+             ":leave\n"
+             "exit 0\n");
+}
+
 void boot_script_login(struct buffer *out, const struct boot_server *server,
                        const struct boot_client *client, const struct boot_decision *decision)
 {
-    bool is_known = decision->rule;
     put(out, "#!ipxe\n");
-    if (is_known)
+    if (decision->rule)
         put(out, "goto login\n");
     put(out, ":page\n"
              "echo\n"
-             "echo netboot-target does not boot this machine by itself:\necho ");
+             "echo netboot-target does not boot this machine:\necho ");
     put(out, boot_reason_text(decision->reason));
     put(out, ".\n");
     boot_put_advice(out, server, client, decision->reason);
-    put(out, "prompt --timeout 30000 Press a key to log in for the menu. && goto login ||\n"
+    put(out, "prompt --timeout 30000 Press a key to log in for the menu; next try in 30 seconds. "
+             "&& goto ways ||\n"
+             ":again\n"
              "chain --replace ");
     boot_url(out, server);
     put(out, " ||\n");
     boot_put_no_answer(out, server);
     put(out, "sleep 10 ||\ngoto page\n");
-    put_login(out, server, "page");
+    put_login(out, server, "ways");
+    put_ways(out);
 }
 
 /* --- the menu ----------------------------------------------------------------------------------

@@ -290,7 +290,7 @@ static int put_entry(struct asking *asking, const struct boot_catalog *catalog,
 {
     struct error error;
     if (!boot_entry_is_whole(catalog, entry))
-        return put_way_back(asking, boot_entry_problem(catalog, entry));
+        return put_way_back(asking, entry->problem);
     if (entry->kind == BOOT_ENTRY_LINUX) {
         int result = put_kernel(asking, catalog, entry, &error);
         if (result)
@@ -371,7 +371,7 @@ static void list_catalog(struct listing *listing, enum boot_menu_group group)
             continue;
         struct boot_menu_entry *entry = add(listing, group, "entry:", from->id);
         entry->title = from->title;
-        entry->problem = boot_entry_problem(listing->catalog, from);
+        entry->problem = from->problem;
         entry->can_try = boot_entry_is_whole(listing->catalog, from);
     }
 }

@@ -456,8 +456,8 @@ static void finish(struct server *server)
     boot_source_free(server);
     invitations_free(server);
     boot_files_free(server);
+    boot_menu_free(server); /* has files of discovery's */
     discovery_free(server);
-    boot_menu_free(server);
     boot_access_free(server);
     iscsi_server_free(server);
     iscsi_node_free(server->node);

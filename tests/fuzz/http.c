@@ -1,5 +1,5 @@
 /* http.c - a request as text ("METHOD target", then "Name: value" lines) through routes, ranges,
- * queries and the Digest check. The first byte says which listener it came to. */
+ * queries and the checks of passwords. The first byte says which listener it came to. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +69,10 @@ static void authenticate(const struct http_request *request)
     enum http_digest_verdict verdict = http_digest_check(&digest, request, "192.0.2.7", 1000);
     if (verdict == HTTP_DIGEST_GRANTED && !strstr(request->authorization, "f00d"))
         abort(); /* nobody else knows the password */
+    verdict = http_basic_check(&digest, request);
+    if (verdict == HTTP_DIGEST_GRANTED &&
+        !strstr(request->authorization, "bWU6Y29ycmVjdCBob3JzZ")) /* me:correct horse */
+        abort();
 }
 
 static void add_fields(struct http_request *request, char *at)

@@ -31,9 +31,7 @@ void boot_choices_write(struct buffer *out, const struct boot_choices *choices);
 
 /* Whether this machine (an enum boot_machine bit, 0: not known) can start it. */
 bool boot_entry_fits(const struct boot_entry *entry, unsigned machine);
-/* Why it cannot be started as it is; NULL: it can. A clause for a person. */
-const char *boot_entry_problem(const struct boot_catalog *catalog, const struct boot_entry *entry);
-/* Its files are in memory, so that a person may insist. */
+/* Its files are in memory, so that a person may insist in spite of its problem. */
 bool boot_entry_is_whole(const struct boot_catalog *catalog, const struct boot_entry *entry);
 
 /*

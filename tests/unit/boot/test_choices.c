@@ -95,7 +95,7 @@ enum { KERNEL_UNPREPARED, KERNEL_GOOD, KERNEL_LARGE, LOADER, MBR, ENTRY_COUNT };
 
 static const uint8_t bytes[1];
 static struct boot_catalog_file files[] = {{.data = bytes}, {.data = bytes}, {.data = NULL}};
-static char not_prepared[] = "not prepared";
+static char not_in_memory[] = "its files are not in memory", not_prepared[] = "not prepared";
 static struct boot_entry entries[ENTRY_COUNT];
 static const struct boot_catalog catalog = {
     .entries = entries, .entry_count = ENTRY_COUNT, .files = files, .file_count = 3};
@@ -111,8 +111,12 @@ static void begin(void)
                                                .kernel = 0,
                                                .initrds = {1},
                                                .initrd_count = 1};
-    entries[KERNEL_LARGE] = (struct boot_entry){
-        .kind = BOOT_ENTRY_LINUX, .id = "large", .machines = pc, .initrds = {2}, .initrd_count = 1};
+    entries[KERNEL_LARGE] = (struct boot_entry){.kind = BOOT_ENTRY_LINUX,
+                                                .id = "large",
+                                                .machines = pc,
+                                                .initrds = {2},
+                                                .initrd_count = 1,
+                                                .problem = not_in_memory};
     entries[LOADER] = (struct boot_entry){
         .kind = BOOT_ENTRY_LOADER, .id = "windows", .machines = BOOT_MACHINE_X64};
     entries[MBR] =
@@ -157,14 +161,12 @@ static void test_a_disk_that_is_not_prepared_gives_way(void **state)
     assert_default("disk", &catalog, BOOT_MACHINE_BIOS, "disk");
 }
 
-static void test_what_does_not_fit_in_memory_is_a_problem(void **state)
+static void test_what_is_whole(void **state)
 {
     (void)state;
     begin();
-    assert_null(boot_entry_problem(&catalog, &entries[KERNEL_GOOD]));
-    assert_string_equal(boot_entry_problem(&catalog, &entries[KERNEL_UNPREPARED]), "not prepared");
+    assert_true(boot_entry_is_whole(&catalog, &entries[KERNEL_GOOD]));
     assert_true(boot_entry_is_whole(&catalog, &entries[KERNEL_UNPREPARED]));
-    assert_has(boot_entry_problem(&catalog, &entries[KERNEL_LARGE]), "memory");
     assert_false(boot_entry_is_whole(&catalog, &entries[KERNEL_LARGE]));
     assert_true(boot_entry_is_whole(&catalog, &entries[LOADER]));
 }
@@ -178,7 +180,7 @@ int main(void)
         cmocka_unit_test(test_is_bounded),
         cmocka_unit_test(test_the_default),
         cmocka_unit_test(test_a_disk_that_is_not_prepared_gives_way),
-        cmocka_unit_test(test_what_does_not_fit_in_memory_is_a_problem),
+        cmocka_unit_test(test_what_is_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

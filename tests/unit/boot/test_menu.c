@@ -185,7 +185,7 @@ static void test_who_is_listed_is_asked_at_once(void **state)
     const char *text = login_script(&rule, BOOT_REASON_PASSWORD);
     check_script(text);
     assert_has(text, "#!ipxe\ngoto login\n");
-    assert_order(text, ":login\nlogin || goto page\n", "/login.ipxe?mac=");
+    assert_order(text, ":login\nlogin || goto ways\n", "/login.ipxe?mac=");
     assert_order(text, "/login.ipxe?mac=", "clear password ||\n");
 }
 
@@ -194,9 +194,9 @@ static void test_a_stranger_is_told_first(void **state)
     (void)state;
     const char *text = login_script(NULL, BOOT_REASON_NOT_LISTED);
     check_script(text);
-    assert_order(text, "{ mac = \"52:54:00:ab:cd:ef\" }", "login || goto page\n");
-    assert_has(text, "prompt --timeout 30000 Press a key to log in for the menu. && goto login "
-                     "||\nchain --replace http://192.168.200.1/boot.ipxe?");
+    assert_order(text, "{ mac = \"52:54:00:ab:cd:ef\" }", "login || goto ways\n");
+    assert_has(text, "Press a key to log in for the menu; next try in 30 seconds. && goto ways ||\n"
+                     ":again\nchain --replace http://192.168.200.1/boot.ipxe?");
 }
 
 static void test_goes_on_to_the_menu(void **state)
