@@ -29,6 +29,26 @@ struct status_operations {
     uint64_t count, bytes, errors;
 };
 
+/* Something that can be booted from a disk. */
+struct status_boot_entry {
+    const char *id, *title;
+    const char *kind;    /* "linux", "loader", "mbr" */
+    const char *source;  /* where on the disk it was found */
+    const char *problem; /* why it is not offered; "": it is */
+};
+
+/* What was found on a disk for the boot menu. */
+struct status_boot {
+    bool busy;                     /* it is being looked at */
+    bool stale;                    /* what is there now was not unmounted: these are of before */
+    uint64_t scanned_unix_seconds; /* 0: not yet */
+    const char *problem;           /* why the latest look found nothing out */
+    const struct status_boot_entry *entries;
+    unsigned entry_count;
+    const char *const *notes; /* what could not be read, and why */
+    unsigned note_count;
+};
+
 struct status_lun {
     unsigned number;
     bool open; /* there is a device: the first three states */
@@ -47,6 +67,7 @@ struct status_lun {
     uint32_t logical_block_bytes, physical_block_bytes;
     uint64_t in_flight;
     struct status_operations operations[STATUS_OPERATION_COUNT];
+    struct status_boot boot;
 };
 
 struct status_target {

@@ -1,12 +1,13 @@
 /* status_actions.c - see status_actions.h. Each action leaves a line in the log: who, what, to
  * whom. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 
-#include "internal.h"
+#include "discovery.h"
 #include "status_actions.h"
 
 #include <netboot-target/util/escape.h>
@@ -57,6 +58,62 @@ static size_t body_length(const struct http_request *request)
     while (length && strchr(" \r\n", request->body[length - 1]))
         length--;
     return length;
+}
+
+/* What became of asking for a look at each LUN. */
+struct rescans {
+    unsigned begun;
+    struct error refusal; /* the first one */
+};
+
+static void rescan_lun(struct served_lun *lun, struct rescans *rescans)
+{
+    struct error error;
+    if (!discovery_rescan(lun->target->server, lun, &error)) {
+        log_notice("a look for kernels was asked for: target=%s lun=%u", lun->target->name,
+                   lun->number);
+        rescans->begun++;
+    } else if (!rescans->refusal.text[0]) {
+        rescans->refusal = error;
+    }
+}
+
+static void answer_rescans(const struct rescans *rescans, struct http_response *response)
+{
+    char text[ERROR_TEXT_BYTES + 8];
+    if (rescans->begun) {
+        snprintf(text, sizeof text, "Looking at %u of the disks.", rescans->begun);
+        http_response_text(response, 202, text);
+        return;
+    }
+    snprintf(text, sizeof text, "%s.",
+             rescans->refusal.text[0] ? rescans->refusal.text : "There is no disk");
+    text[0] = (char)toupper((unsigned char)text[0]);
+    http_response_text(response, 409, text);
+}
+
+void post_rescan(void *context, const struct http_request *request, struct http_response *response)
+{
+    struct server *server = context;
+    struct rescans rescans = {0};
+    (void)request;
+    for (struct served_target *target = server->targets; target; target = target->next)
+        for (unsigned i = 0; !target->removing && i < target->lun_count; i++)
+            rescan_lun(&target->luns[i], &rescans);
+    answer_rescans(&rescans, response);
+}
+
+void post_rescan_lun(void *context, const struct http_request *request,
+                     struct http_response *response)
+{
+    struct served_lun *lun = find_lun(context, request);
+    struct rescans rescans = {0};
+    if (!lun) {
+        http_response_text(response, 404, "There is no such LUN.");
+        return;
+    }
+    rescan_lun(lun, &rescans);
+    answer_rescans(&rescans, response);
 }
 
 static bool body_is(const struct http_request *request, const char *word)

@@ -4,6 +4,9 @@
 
 /* Handlers of routes; context: the server. */
 void post_rearm(void *context, const struct http_request *request, struct http_response *response);
+void post_rescan(void *context, const struct http_request *request, struct http_response *response);
+void post_rescan_lun(void *context, const struct http_request *request,
+                     struct http_response *response);
 void post_serving(void *context, const struct http_request *request,
                   struct http_response *response);
 void post_drop(void *context, const struct http_request *request, struct http_response *response);

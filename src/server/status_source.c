@@ -8,6 +8,7 @@
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/log.h>
 
+#include "discovery.h"
 #include "status_actions.h"
 #include "status_machines.h"
 #include "status_source.h"
@@ -28,6 +29,7 @@ struct gathered {
     struct status_target *targets;
     struct status_lun *luns;
     struct lun_texts *lun_texts;
+    struct status_boot_entry *boot_entries; /* of all LUNs */
     struct status_session *sessions;
     char (*isids)[2 * ISCSI_ISID_BYTES + 1];
     unsigned session_capacity;
@@ -112,6 +114,35 @@ static void gather_owner(const struct served_target *target, struct status_targe
         to->hold_ends_unix_seconds = (uint64_t)time(NULL) + owner.hold_left_us / 1000000;
 }
 
+/* Strings are the catalog's. */
+static unsigned gather_boot(const struct served_lun *lun, struct status_boot *to,
+                            struct status_boot_entry *entries)
+{
+    static const char *const kinds[] = {
+        [BOOT_ENTRY_LINUX] = "linux", [BOOT_ENTRY_LOADER] = "loader", [BOOT_ENTRY_MBR] = "mbr"};
+    const struct server *server = lun->target->server;
+    const struct boot_catalog *catalog = discovery_catalog(server, lun);
+    to->busy = discovery_is_busy(server, lun);
+    to->problem = discovery_problem(lun);
+    if (!catalog)
+        return 0;
+    to->stale = catalog->stale;
+    to->scanned_unix_seconds = catalog->scanned_unix_seconds;
+    to->entries = entries;
+    to->entry_count = catalog->entry_count;
+    to->notes = (const char *const *)catalog->notes;
+    to->note_count = catalog->note_count;
+    for (unsigned i = 0; i < catalog->entry_count; i++) {
+        const struct boot_entry *entry = &catalog->entries[i];
+        entries[i] = (struct status_boot_entry){.id = entry->id,
+                                                .title = entry->title,
+                                                .kind = kinds[entry->kind],
+                                                .source = text_or_empty(entry->source),
+                                                .problem = text_or_empty(entry->problem)};
+    }
+    return catalog->entry_count;
+}
+
 static void gather_target(const struct served_target *target, struct status_target *to,
                           struct status_lun *luns, struct lun_texts *texts)
 {
@@ -155,6 +186,28 @@ static bool gather_targets(const struct server *server, struct gathered *to)
     }
     to->report.targets = to->targets;
     to->report.target_count = targets;
+    return true;
+}
+
+/* Beside the LUNs of gather_targets(), in their order. */
+static bool gather_boots(const struct server *server, struct gathered *to)
+{
+    unsigned count = 0, number = 0;
+    const struct served_target *target;
+    for (target = server->targets; target; target = target->next) {
+        for (unsigned i = 0; i < target->lun_count; i++) {
+            const struct boot_catalog *catalog = discovery_catalog(server, &target->luns[i]);
+            count += catalog ? catalog->entry_count : 0;
+        }
+    }
+    to->boot_entries = calloc(count + 1, sizeof *to->boot_entries);
+    if (!to->boot_entries)
+        return false;
+    count = 0;
+    for (target = server->targets; target; target = target->next)
+        for (unsigned i = 0; !target->removing && i < target->lun_count; i++)
+            count +=
+                gather_boot(&target->luns[i], &to->luns[number++].boot, to->boot_entries + count);
     return true;
 }
 
@@ -237,6 +290,7 @@ static void gathered_free(struct gathered *gathered)
     free(gathered->targets);
     free(gathered->luns);
     free(gathered->lun_texts);
+    free(gathered->boot_entries);
     free(gathered->sessions);
     free(gathered->isids);
     machines_free(gathered->machines);
@@ -268,7 +322,7 @@ static struct gathered *gather(struct server *server)
     gather_daemon(server, gathered);
     gathered->machines = machines_gather(server, false);
     if (!gathered->machines || !gather_targets(server, gathered) ||
-        !gather_sessions(server, gathered)) {
+        !gather_boots(server, gathered) || !gather_sessions(server, gathered)) {
         gathered_free(gathered);
         return NULL;
     }
@@ -341,6 +395,8 @@ const struct http_route status_routes[] = {
     {HTTP_LISTENER_STATUS, HTTP_GET,  "/clients",                 false, get_clients},
     {HTTP_LISTENER_STATUS, HTTP_GET,  "/metrics",                 false, get_metrics},
     {HTTP_LISTENER_STATUS, HTTP_POST, "/luns/*/*/rearm",          false, post_rearm},
+    {HTTP_LISTENER_STATUS, HTTP_POST, "/luns/*/*/rescan",         false, post_rescan_lun},
+    {HTTP_LISTENER_STATUS, HTTP_POST, "/rescan",                  false, post_rescan},
     {HTTP_LISTENER_STATUS, HTTP_POST, "/serving",                 true,  post_serving},
     {HTTP_LISTENER_STATUS, HTTP_POST, "/sessions/*/drop",         false, post_drop},
     {HTTP_LISTENER_STATUS, HTTP_POST, "/targets/*/owner/release", true,  post_release},

@@ -47,6 +47,33 @@ static json_t *operations_json(const struct status_operations *all, bool *failed
     return operations;
 }
 
+static json_t *boot_entry_json(const struct status_boot_entry *from, bool *failed)
+{
+    json_t *to = json_object();
+    TEXT(id);
+    TEXT(title);
+    TEXT(kind);
+    TEXT(source);
+    TEXT(problem);
+    return to;
+}
+
+static json_t *boot_json(const struct status_boot *from, bool *failed)
+{
+    json_t *to = json_object(), *entries = json_array(), *notes = json_array();
+    BOOLEAN(busy);
+    BOOLEAN(stale);
+    NUMBER(scanned_unix_seconds);
+    TEXT(problem);
+    for (unsigned i = 0; i < from->entry_count; i++)
+        *failed |= json_array_append_new(entries, boot_entry_json(&from->entries[i], failed)) != 0;
+    for (unsigned i = 0; i < from->note_count; i++)
+        *failed |= json_array_append_new(notes, text(from->notes[i])) != 0;
+    add(to, "entries", entries, failed);
+    add(to, "notes", notes, failed);
+    return to;
+}
+
 static json_t *lun_json(const struct status_lun *from, bool *failed)
 {
     json_t *to = json_object();
@@ -67,6 +94,7 @@ static json_t *lun_json(const struct status_lun *from, bool *failed)
     TEXT(reservation);
     NUMBER(in_flight);
     add(to, "operations", operations_json(from->operations, failed), failed);
+    add(to, "boot", boot_json(&from->boot, failed), failed);
     return to;
 }
 

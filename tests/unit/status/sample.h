@@ -5,6 +5,12 @@
 #define HOSTILE      "\"><script>alert('1')</script>&amp;\\\n\xff\xe2\x80\xaetxt"
 #define HOSTILE_TEXT "\"><script>alert('1')</script>&amp;\\\\x0a\\xff\\u{202e}txt"
 
+static const struct status_boot_entry sample_boot_entries[] = {
+    {.id = "debian", .title = HOSTILE, .kind = "linux", .source = "/boot", .problem = ""},
+    {.id = "disk", .title = "GRUB", .kind = "mbr", .source = "", .problem = HOSTILE},
+};
+static const char *const sample_boot_notes[] = {HOSTILE};
+
 static const struct status_lun sample_luns[] = {
     {.number = 0,
      .state = "open",
@@ -20,7 +26,14 @@ static const struct status_lun sample_luns[] = {
      .serial = "S-1",
      .reservation = "WRITE EXCLUSIVE by iqn.x",
      .in_flight = 3,
-     .operations = {[STATUS_READ] = {10, 40960, 1}, [STATUS_FLUSH] = {2, 0, 0}}},
+     .operations = {[STATUS_READ] = {10, 40960, 1}, [STATUS_FLUSH] = {2, 0, 0}},
+     .boot = {.stale = true,
+              .scanned_unix_seconds = 1790000001,
+              .problem = "",
+              .entries = sample_boot_entries,
+              .entry_count = 2,
+              .notes = sample_boot_notes,
+              .note_count = 1}},
     {.number = 1,
      .state = "refused",
      .problem = "/dev/sdb is mounted on " HOSTILE,
@@ -42,7 +55,8 @@ static const struct status_lun sample_luns[] = {
      .logical_block_bytes = 512,
      .physical_block_bytes = 512,
      .serial = "",
-     .reservation = ""},
+     .reservation = "",
+     .boot = {.busy = true, .problem = "it was too slow"}},
 };
 
 static const struct status_target sample_targets[] = {

@@ -134,8 +134,16 @@ static void test_luns(void **state)
     assert_int_equal(number(json_object_get(operations, "read"), "bytes"), 40960);
     assert_int_equal(number(json_object_get(operations, "read"), "errors"), 1);
     assert_int_equal(number(json_object_get(operations, "flush"), "count"), 2);
+    const json_t *boot = json_object_get(lun, "boot");
+    assert_true(boolean(boot, "stale") && !boolean(boot, "busy"));
+    assert_int_equal(number(boot, "scanned_unix_seconds"), 1790000001);
+    const json_t *entry = json_array_get(json_object_get(boot, "entries"), 1);
+    assert_string_equal(text(entry, "kind"), "mbr");
+    assert_string_equal(text(entry, "problem"), HOSTILE_TEXT);
+    assert_int_equal(json_array_size(json_object_get(boot, "notes")), 1);
     lun = json_array_get(luns, 1);
     assert_string_equal(text(lun, "state"), "refused");
+    assert_null(json_object_get(lun, "boot"));
     assert_string_equal(text(lun, "problem"), "/dev/sdb is mounted on " HOSTILE_TEXT);
     assert_null(json_object_get(lun, "size_bytes"));
     json_decref(json);
