@@ -109,8 +109,9 @@ struct iscsi_command {
 struct iscsi_session {
     struct iscsi_session *prev, *next; /* node->sessions */
     struct iscsi_connection *connection;
-    bool makes_way; /* it was ended, for a login that waits for its drain, or by a person */
-    bool drains;    /* its connection is closed */
+    bool ends_at_final; /* isboot: one F per command */
+    bool makes_way;     /* it was ended, for a login that waits for its drain, or by a person */
+    bool drains;        /* its connection is closed */
     struct iscsi_login_result login;
     struct scsi_nexus *nexus; /* NULL in discovery */
     uint16_t tsih;

@@ -183,25 +183,30 @@ static uint32_t next_chunk(const struct iscsi_command *command)
     return chunk;
 }
 
-/* GOOD rides on the last Data-In, but for residuals: iPXE takes S for complete success. */
-static bool carries_status(const struct iscsi_command *command, uint32_t chunk)
+/* GOOD rides on the last Data-In, but for residuals: iPXE takes S for complete success. isboot up
+ * to 0.2.14 forgets a command at its first F, so that it gets no more than one, and S with it. */
+static bool carries_status(const struct iscsi_command *command, uint32_t chunk,
+                           const struct residual *residual)
 {
     return command->sent_bytes + chunk == command->data_in_bytes &&
-           command->task->status == SCSI_STATUS_GOOD && !command_residual(command).flags;
+           command->task->status == SCSI_STATUS_GOOD &&
+           (!residual->flags || command->connection->session->ends_at_final);
 }
 
 static void build_data_in(struct iscsi_command *command, uint8_t *bhs, uint32_t chunk)
 {
-    const struct iscsi_parameters *parameters = &command->connection->session->login.parameters;
-    bool status = carries_status(command, chunk);
+    const struct iscsi_session *session = command->connection->session;
+    const struct residual residual = command_residual(command);
+    bool status = carries_status(command, chunk, &residual);
     bool last = command->sent_bytes + chunk == command->data_in_bytes;
     command->burst_bytes += chunk;
-    bool burst_ends = command->burst_bytes == parameters->max_burst_bytes;
+    bool burst_ends = command->burst_bytes == session->login.parameters.max_burst_bytes;
     if (burst_ends)
         command->burst_bytes = 0;
+    bool final = last || (burst_ends && !session->ends_at_final);
     memset(bhs, 0, BHS_BYTES);
     bhs[0] = OP_DATA_IN;
-    bhs[1] = (uint8_t)((last || burst_ends ? BHS_FINAL : 0) | (status ? DATA_IN_STATUS : 0));
+    bhs[1] = (uint8_t)((final ? BHS_FINAL : 0) | (status ? DATA_IN_STATUS | residual.flags : 0));
     store_be24(bhs + BHS_DATA_LENGTH, chunk);
     store_be32(bhs + BHS_ITT, command->itt);
     store_be32(bhs + BHS_TTT, RESERVED_TAG);
@@ -210,6 +215,7 @@ static void build_data_in(struct iscsi_command *command, uint8_t *bhs, uint32_t 
     response_stamp(command->connection, bhs, status);
     store_be32(bhs + 36, command->data_in_sn++);
     store_be32(bhs + 40, command->sent_bytes);
+    store_be32(bhs + 44, status ? residual.count : 0);
     command->sent_bytes += chunk;
     command->status_sent = status;
 }

@@ -15,11 +15,17 @@ static bool is_ipxe(const uint8_t isid[ISCSI_ISID_BYTES])
     return !memcmp(isid, ipxe, sizeof ipxe);
 }
 
-/* isboot's ISID is constant; like iPXE it takes an Async PDU for a reason to start anew. */
-bool session_is_firmware(const struct iscsi_session *session)
+/* FreeBSD's boot initiator always has this one. */
+static bool is_isboot(const uint8_t isid[ISCSI_ISID_BYTES])
 {
     static const uint8_t isboot[] = {0x80, 0x49, 0x53, 0x42, 0x00, 0x01};
-    return is_ipxe(session->login.isid) || !memcmp(session->login.isid, isboot, sizeof isboot);
+    return !memcmp(isid, isboot, sizeof isboot);
+}
+
+/* Both take an Async PDU for a reason to start anew. */
+bool session_is_firmware(const struct iscsi_session *session)
+{
+    return is_ipxe(session->login.isid) || is_isboot(session->login.isid);
 }
 
 bool session_gave_up(const struct iscsi_session *session)
@@ -66,6 +72,7 @@ struct iscsi_session *session_new(struct iscsi_connection *connection,
     }
     session->connection = connection;
     session->login = *login;
+    session->ends_at_final = is_isboot(login->isid);
     session->tsih = choose_tsih(node);
     session->started_us = connection->now_us;
     connection->session = session;
