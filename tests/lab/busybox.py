@@ -20,20 +20,20 @@ class BusyboxRoot:
         self.root = Path(folder)
         for name in "bin", "etc", "tmp", "dev", "proc", "sys", "var/lib", "state", "stand-in":
             (self.root / name).mkdir(parents=True)
-        shutil.copy(BUSYBOX, self.root / "bin/busybox")
+        self.copy_program(BUSYBOX)
         run(CHROOT, self.root, "/bin/busybox", "--install", "-s", "/bin")
-        self.copy_shell()
+        # busybox's own shell would take busybox's commands where there are stand-ins.
+        (self.root / "bin/sh").unlink()
+        self.copy_program(SHELL, "bin/sh")
         os.mknod(self.root / "dev/null", 0o20666, os.makedev(1, 3))
         os.chmod(self.root / "dev/null", 0o666)
 
-    def copy_shell(self):
-        """busybox's own shell would take busybox's commands where there are stand-ins."""
-        for library in re.findall(r"(/\S+) \(", run("ldd", SHELL).stdout):
-            to = self.path(library)
-            to.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(library, to)
-        (self.root / "bin/sh").unlink()
-        shutil.copy(SHELL, self.root / "bin/sh")
+    def copy_program(self, program, to="bin/busybox"):
+        """With its libraries."""
+        shutil.copy(program, self.root / to)
+        for library in re.findall(r"(/\S+) \(", run("ldd", program, check=False).stdout):
+            self.path(library).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(library, self.path(library))
 
     def path(self, name):
         return self.root / name.lstrip("/")

@@ -355,7 +355,7 @@ def linux_updates(report, script, folder):
         root.write("/proc/cmdline", "root=/dev/sda1 ro\n")
         output = runs(root, script, "", 0, "note: /etc/fstab mounts / from /dev/sda1")
         expect("the kernel line says root=/dev/sda1" in output, output)
-    with report.test("a second iscsi.initramfs or unknown word is told"):
+    with report.test("an unknown command is told"):
         runs(root, script, "destroy", 1, "unknown command 'destroy'")
 
 
@@ -366,7 +366,8 @@ def freebsd_root(folder):
     root.write("/etc/rc.conf", 'hostname="beastie"\nifconfig_em0="DHCP"\n')
     root.write("/etc/fstab", "/dev/gpt/root / ufs rw 1 1\n")
     root.write("/boot/loader.conf", "")
-    root.path("/usr/local/etc").mkdir(parents=True)
+    for name in "/usr/local/etc", "/var/db":
+        root.path(name).mkdir(parents=True)
     root.stand_in("uname", "echo FreeBSD\n")
     root.stand_in("ifconfig", "exit 0\n")
     root.stand_in("sysctl", 'case $2 in net.isboot.nic) cat /state/nic 2>/dev/null ;; *) echo "$2" ;; esac\n')

@@ -618,7 +618,7 @@ image_is_ready() {
 # Older than a file that should be in it.
 image_is_old() {
     for file in $(image_files); do
-        [ -n "$(find "$1" -newer "$file" 2>/dev/null)" ] || return 0
+        [ -z "$(find "$file" -newer "$1" 2>/dev/null)" ] || return 0
     done
     return 1
 }
