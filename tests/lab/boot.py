@@ -148,7 +148,7 @@ class BootLab:
             self.folder = stack.enter_context(scratch())
             self.log.mkdir(parents=True, exist_ok=True)
             stack.callback(self.keep_logs)
-            self.image = copy_disk(self.plan.variant, self.folder / "disk.img")
+            self.image = self.copy_image()
             self.disk = stack.enter_context(loop_device(self.image))
             self.wire = stack.enter_context(Segment())
             # Alone on the cable netboot-target takes its address itself.
@@ -172,6 +172,9 @@ class BootLab:
 
     def __exit__(self, *_error):
         self.stack.close()
+
+    def copy_image(self):
+        return copy_disk(self.plan.variant, self.folder / "disk.img")
 
     def keep_logs(self):
         for file in list(self.folder.glob("*.log")) + list(self.folder.glob("*.pcap")):
