@@ -49,8 +49,11 @@ static void answer_script(struct server *server, const struct http_request *requ
         response->retry_after_seconds = RETRY_AFTER_S;
     }
     http_response_take(response, &script, "text/plain; charset=utf-8");
-    if (request->method == HTTP_GET)
-        boot_journal_script(server, &reach, &answer);
+    if (request->method != HTTP_GET)
+        return;
+    boot_journal_script(server, &reach, &answer);
+    if (answer.initiator[0])
+        invitations_note_script(server, reach.peer, answer.initiator);
 }
 
 /* Open to all: what one may see is decided by its query. */
