@@ -456,7 +456,7 @@ static const struct key limits_keys[] = {
          "Buffers of one connection."),
     SIZE("text", text_bytes, "64K", 8 * KIBI, 1 * MEBI, "Keys of one login or text exchange."),
     TIME("send-stall", send_stall_ms, "60s", 1 * SECONDS, 1 * HOURS,
-         "How long a connection can refuse what we send."),
+         "How long a connection can refuse what we send; at most twice keepalive."),
     TIME("keepalive", keepalive_ms, "60s", 5 * SECONDS, 1 * DAYS,
          "A silent connection is probed after this time and closed after twice it."),
     TIME("drain", drain_ms, "20s", 0, 10 * MINUTES,

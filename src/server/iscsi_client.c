@@ -157,7 +157,10 @@ static void set_socket_options(int socket, const struct config_limits *limits)
     const int idle_s = (int)max_of(limits->keepalive_ms / 1000, (uint64_t)1);
     const int probes = 3;
     const int interval_s = max_of(idle_s / probes, 1);
-    const unsigned stall_ms = (unsigned)limits->send_stall_ms;
+    /* The kernel gives a silent peer up at the first probe that finds this time over, however few
+     * were sent (tcp(7)); so it ends between the last two. It also bounds how long data waits for
+     * its acknowledgement, while no probe is sent. */
+    const unsigned silent_ms = (unsigned)(2 * (idle_s + probes * interval_s) - interval_s) * 500;
     /* Not paced: on a LAN the timers of a pacing algorithm (bbr) cost more CPU than large reads do.
      */
     setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, "cubic", sizeof "cubic" - 1);
@@ -166,7 +169,7 @@ static void set_socket_options(int socket, const struct config_limits *limits)
     setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
     setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
     setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-    setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &stall_ms, sizeof stall_ms);
+    setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms);
     setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){NOTSENT_LOW_BYTES}, sizeof(int));
 }
 

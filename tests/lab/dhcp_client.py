@@ -21,7 +21,7 @@ IPXE = bytes.fromhex("b10501af41000013010122010111010121010115010118010112010127
 @contextlib.contextmanager
 def entered(namespace):
     """Sockets made inside belong to the namespace and stay there."""
-    with open("/proc/self/ns/net", "rb") as home, \
+    with open("/proc/thread-self/ns/net", "rb") as home, \
             open(f"/var/run/netns/{namespace}", "rb") as there:
         if _libc.setns(there.fileno(), CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "setns")

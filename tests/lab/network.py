@@ -4,6 +4,7 @@ import itertools
 import os
 from pathlib import Path
 
+from .bad_wire import Wire
 from .process import Background, inside, run, wait_for
 
 _numbers = itertools.count()
@@ -39,13 +40,24 @@ class Segment:
         namespace = self.add_namespace(name)
         self.inside("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0",
                     "netns", namespace)
+        self.plug_in(namespace, name, addresses)
+        return namespace
+
+    def add_far_host(self, name, *addresses, seed=1):
+        """The same at the end of a cable of its own that can be made to fail; gives the namespace and
+        that bad_wire.Wire, whose first end is the host."""
+        namespace = self.add_namespace(name)
+        wire = self.stack.enter_context(Wire([(namespace, "eth0"), (self.namespace, name)], seed))
+        self.plug_in(namespace, name, addresses)
+        return namespace, wire
+
+    def plug_in(self, namespace, name, addresses):
         self.inside("ip", "link", "set", name, "master", "cable", "up")
         # Duplicate address detection would keep new addresses unusable for a second or two.
         run(*inside(namespace), "sysctl", "-q", "net.ipv6.conf.eth0.accept_dad=0")
         run(*inside(namespace), "ip", "link", "set", "eth0", "up")
         for address in addresses:
             run(*inside(namespace), "ip", "address", "add", address, "dev", "eth0")
-        return namespace
 
     def add_tap(self):
         """A socket for one machine of QEMU's, which has to run in this namespace."""

@@ -143,3 +143,8 @@ class Usage:
 def resident_bytes(pid):
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+
+def sanitized(pid):
+    """Whether it runs under AddressSanitizer, which keeps freed memory for a while."""
+    return "libasan" in Path(f"/proc/{pid}/maps").read_text()

@@ -21,7 +21,7 @@ from lab.digests import DigestSession  # noqa: E402
 from lab.disk import loop_device, make_file, scratch  # noqa: E402
 from lab.initiator import (DATA_IN, DATA_OUT, LOGIN, LOGOUT, NOP_OUT, RESERVED_TAG,  # noqa: E402
                            R2T, SCSI_COMMAND, SCSI_RESPONSE, TEXT, Closed, Load, Session)
-from lab.process import resident_bytes, wait_for  # noqa: E402
+from lab.process import resident_bytes, sanitized, wait_for  # noqa: E402
 from lab.report import LabError, Report, note  # noqa: E402
 
 MIB = 1 << 20
@@ -101,10 +101,6 @@ def connect(daemon, timeout=5):
 
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def sanitized(pid):
-    return "libasan" in Path(f"/proc/{pid}/maps").read_text()
 
 
 # ── PDUs with one thing wrong ───────────────────────────────────────────────────────────────────
