@@ -27,13 +27,15 @@ static unsigned number_of(const char *device)
 
 static void name_volume(struct volume *volume)
 {
+    char device[sizeof volume->device]; /* a compiler cannot see that device and words are two */
     volume->number = number_of(volume->device);
+    copy(device, sizeof device, volume->device);
     if (volume->number)
         snprintf(volume->words, sizeof volume->words, "partition %u", volume->number);
-    else if (!strncmp(volume->device, "loop0", 5))
+    else if (!strncmp(device, "loop0", 5))
         copy(volume->words, sizeof volume->words, "the disk without partitions");
     else
-        snprintf(volume->words, sizeof volume->words, "volume %.*s", 140, volume->device);
+        snprintf(volume->words, sizeof volume->words, "volume %.*s", 140, device);
 }
 
 /* What is in a partition that none of GRUB's drivers reads: only kinds in which a kernel may be. */
