@@ -23,7 +23,8 @@ from lab.sandbox import Service, settings  # noqa: E402
 
 EXPOSURE_LIMIT = 2.0
 NOBODY = 65534
-INSTALLED = {"netboot-target": 0o755, "netboot-target.service": 0o644, "netboot-target.conf": 0o644,
+INSTALLED = {"netboot-target": 0o755, "netboot-target-discover": 0o755,
+             "netboot-target.service": 0o644, "netboot-target.conf": 0o644,
              "netboot.conf": 0o644, "netboot-target.8": 0o644, "netboot.conf.5": 0o644,
              "netboot-target.bash": 0o644, "netboot-target.xml": 0o644, "netboot-target.rules": 0o644}
 
