@@ -25,6 +25,7 @@
  *   boot_source.c   what each client boots
  *   boot_files.c    the loaders, kept in memory
  *   boot_journal.c  the journal: who did what, in the log and in the status
+ *   status_actions.c  what a person may do through the status listener
  *   status_source.c gathers the report that status/ prints; status_machines.c the part on booting
  */
 #pragma once
