@@ -185,14 +185,11 @@ def powershell(report, server):
 # ── what they do: Linux of stand-ins ────────────────────────────────────────────────────────────────
 
 PACKAGES = """
-case "$*" in
-*fail-now*) exit 1 ;;
-esac
 for word; do
-    case $word in -*) continue ;; esac
-    case $1 in
-    install) [ $word = install ] || echo $word >>/state/packages ;;
-    remove) [ $word = remove ] || sed -i "/^$word$/d" /state/packages ;;
+    case $1:$word in
+    *:-* | *:"$1") ;;
+    install:*) echo $word >>/state/packages ;;
+    uninstall:*) sed -i "/^$word$/d" /state/packages ;;
     esac
 done
 """
@@ -200,6 +197,12 @@ RPM = """
 case $1 in
 -qa) cat /state/packages ;;
 -q) grep -qx "$2" /state/packages ;;
+-e)
+    ! grep -qsx "$2" /state/needed || exit 1
+    # dracut-network needs it, as far as the stand-ins go.
+    [ $2 != iscsi-initiator-utils ] || ! grep -qx dracut-network /state/packages || exit 1
+    sed -i "/^$2$/d" /state/packages
+    ;;
 esac
 """
 # An image of stand-ins is the list of its files.
@@ -251,7 +254,7 @@ def silverblue(folder):
     root.write("/boot/ostree/fedora-1/initramfs-6.9.img", "usr/lib/systemd/systemd\n")
     root.stand_in("dracut", DRACUT_FILES)
     root.stand_in("lsinitrd", 'cat "$1"\n')
-    root.stand_in("rpm-ostree", PACKAGES.replace("remove)", "uninstall)").replace("= remove", "= uninstall") + """
+    root.stand_in("rpm-ostree", PACKAGES + """
 [ $1 = initramfs ] || exit 0
 . /stand-in/dracut
 case $2 in
@@ -350,6 +353,12 @@ def linux_updates(report, script, folder):
         for kernel in "6.9", "6.10":
             found = root.read(f"/boot/initramfs-{kernel}.img")
             expect(found == "usr/lib/systemd/systemd\n", found)
+    with report.test("packages that something else needs now are not removed"):
+        runs(root, script, "", 0, "Done:")
+        root.write("/state/needed", "iscsi-initiator-utils\n")
+        runs(root, script, "uninstall", 0, "something else needs them: iscsi-initiator-utils")
+        expect(root.read("/state/packages") == "bash\niscsi-initiator-utils\n", root.read("/state/packages"))
+        root.path("/state/needed").unlink()
     with report.test("names of disks that another machine does not have are told"):
         root.write("/etc/fstab", "/dev/sda1 / ext4 defaults 0 1\n")
         root.write("/proc/cmdline", "root=/dev/sda1 ro\n")

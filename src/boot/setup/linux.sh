@@ -190,17 +190,38 @@ add_packages() {
     esac
 }
 
+# Never what needs them: such packages stay, with a word of the package manager's.
 remove_packages() {
     say "removing:" "$@"
     case $manager in
     apt-get)
         export DEBIAN_FRONTEND=noninteractive
-        apt-get purge -y -q "$@"
+        dpkg --purge "$@"
         ;;
-    dnf) dnf remove -y --setopt=clean_requirements_on_remove=False "$@" ;;
     rpm-ostree) rpm-ostree uninstall --idempotent "$@" ;;
-    zypper) zypper --non-interactive remove "$@" ;;
-    pacman) pacman -Rn --noconfirm "$@" ;;
+    *) remove_one_by_one "$@" ;;
+    esac
+}
+
+# Those that others of them need go in a later round.
+remove_one_by_one() {
+    while [ $# -gt 0 ]; do
+        count=$#
+        for package; do
+            shift
+            remove_package "$package" 2>/dev/null || set -- "$@" "$package"
+        done
+        if [ $# = "$count" ]; then
+            say "something else needs them:" "$@" >&2
+            return 1
+        fi
+    done
+}
+
+remove_package() {
+    case $manager in
+    pacman) pacman -Rn --noconfirm "$1" ;;
+    *) rpm -e "$1" ;;
     esac
 }
 
