@@ -293,7 +293,36 @@ esac
     return root
 
 
-LINUX = {"Fedora": fedora, "Silverblue": silverblue, "Arch": arch}
+def debian(folder):
+    """With an iscsi.initramfs of the owner's, who knows of iSCSI."""
+    root = linux_root(folder)
+    for name in "dnf", "rpm", "kernel-install":
+        root.path(f"/stand-in/{name}").unlink()
+    root.write("/usr/share/initramfs-tools/hook-functions")
+    root.write("/boot/initrd.img-6.9", "init\n")
+    root.write("/etc/iscsi/iscsi.initramfs", "ISCSI_IN_PASSWORD=secret\n", 0o600)
+    root.stand_in("apt-get", PACKAGES)
+    root.stand_in("dpkg", "shift; for word; do sed -i /^$word$/d /state/packages; done\n")
+    root.stand_in("dpkg-query", """
+if [ -n "$4" ]; then
+    grep -qx "$4" /state/packages && echo -n installed
+else
+    sed 's/^/installed /' /state/packages
+fi
+""")
+    root.stand_in("update-initramfs", """
+[ ! -e /state/generator-fails ] || exit 1
+{
+    echo init
+    grep -qx open-iscsi /state/packages && echo sbin/iscsistart && echo etc/iscsi.initramfs &&
+        echo usr/lib/modules/6.9/iscsi_tcp.ko && echo usr/lib/modules/6.9/iscsi_ibft.ko
+} >"/boot/initrd.img-$3"
+""")
+    root.stand_in("lsinitramfs", 'cat "$1"\n')
+    return root
+
+
+LINUX = {"Debian": debian, "Fedora": fedora, "Silverblue": silverblue, "Arch": arch}
 FOLDERS = ["/etc", "/boot", "/var", "/state", "/usr"]
 
 
@@ -321,6 +350,11 @@ def linux(report, script, name, folder):
         output = runs(root, script, "install", 0, "Done:")
         expect("writing" not in output and "making" not in output, output)
         same(between, root.fingerprint(*FOLDERS))
+    if name == "Debian":
+        with report.test("an iscsi.initramfs that was there goes on in ours, as private as it was"):
+            path = root.path("/etc/iscsi/iscsi.initramfs")
+            expect(path.read_text().startswith("ISCSI_IN_PASSWORD=secret\n# netboot-initiator"), path.read_text())
+            expect(path.stat().st_mode & 0o777 == 0o600, oct(path.stat().st_mode))
     if name == "Fedora":
         with report.test("the words of a boot over the network stay out of /etc/kernel/cmdline"):
             expect(root.read("/etc/kernel/cmdline") == "root=UUID=1 ro quiet\n", root.read("/etc/kernel/cmdline"))
@@ -470,7 +504,7 @@ def main():
             script, bsd_script = server.script("linux.sh"), server.script("freebsd.sh")
         for name in LINUX:
             linux(report, script, name, folder / name)
-        for name in "Fedora", "Arch":
+        for name in "Debian", "Fedora", "Arch":
             linux_failures(report, script, name, folder / f"{name}-fails")
         linux_updates(report, script, folder / "updates")
         freebsd(report, bsd_script, folder / "FreeBSD")

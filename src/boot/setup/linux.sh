@@ -166,7 +166,7 @@ is_installed() {
 
 installed_packages() {
     case $manager in
-    apt-get) dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' ;;
+    apt-get) dpkg-query -W -f '${db:Status-Status} ${binary:Package}\n' | sed -n 's/^installed //p' ;;
     pacman) pacman -Qq ;;
     *) rpm -qa --qf '%{NAME}\n' ;;
     esac
@@ -466,6 +466,8 @@ contents_service() {
 [Unit]
 Description=Let the iSCSI session of the root wait for its server
 ConditionPathExists=/sys/firmware/ibft/initiator
+# It is what begins a session anew that was lost.
+Wants=iscsid.service
 After=iscsid.service
 
 [Service]
@@ -561,7 +563,10 @@ write_file() {
             record new "$1"
         fi
     fi
-    cp $state/work/file "$1.$name" && chmod 644 "$1.$name" && mv -f "$1.$name" "$1"
+    # With the mode and owner of what was there: it may hold secrets.
+    if [ -e "$1" ]; then cp -p "$1" "$1.$name"; else : >"$1.$name"; fi &&
+        cat $state/work/file >"$1.$name" && mv -f "$1.$name" "$1" || return
+    ! has restorecon || restorecon "$1"
 }
 
 put_back() {
