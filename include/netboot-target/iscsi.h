@@ -304,8 +304,9 @@ void iscsi_segment_release(struct iscsi_connection *connection,
  * refused login). */
 bool iscsi_connection_ends(const struct iscsi_connection *connection);
 
-/* True when part of a PDU has arrived and the rest is to come: acknowledge it without delay. */
-bool iscsi_connection_is_mid_pdu(const struct iscsi_connection *connection);
+/* True when what arrived is to be acknowledged without delay: part of a PDU has come and the rest
+ * may wait for that, or the initiator is firmware, which does one thing at a time. */
+bool iscsi_connection_is_waited_for(const struct iscsi_connection *connection);
 
 /* The socket is closed. The connection waits by itself for its last I/O and frees itself; do not
  * use it afterwards. `reason` for the event, e.g. "connection reset by peer". */

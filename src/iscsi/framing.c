@@ -230,7 +230,8 @@ struct iovec iscsi_connection_bulk(struct iscsi_connection *connection)
     return (struct iovec){.iov_base = in->destination, .iov_len = in->payload_left};
 }
 
-bool iscsi_connection_is_mid_pdu(const struct iscsi_connection *connection)
+bool iscsi_connection_is_waited_for(const struct iscsi_connection *connection)
 {
-    return connection->in.stage != STAGE_HEADER || connection->in.header_have;
+    bool mid_pdu = connection->in.stage != STAGE_HEADER || connection->in.header_have;
+    return mid_pdu || (connection->session && session_is_firmware(connection->session));
 }

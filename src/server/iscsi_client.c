@@ -86,10 +86,11 @@ static void on_pump(struct ev_loop *loop, ev_prepare *watcher, int events)
  */
 
 /* iPXE sends a PDU's header and data as two segments and waits for the first to be acknowledged;
- * with delayed ACKs each such PDU would cost 40 ms. */
+ * with delayed ACKs each such PDU would cost 40 ms. It also shall not have to wait for a slow disk
+ * to hear that its command has come. */
 static void acknowledge_now(const struct client *client)
 {
-    if (iscsi_connection_is_mid_pdu(client->connection))
+    if (iscsi_connection_is_waited_for(client->connection))
         setsockopt(client->socket, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
 }
 

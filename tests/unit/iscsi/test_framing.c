@@ -82,9 +82,9 @@ static void test_bulk_is_offered_for_large_payloads_only(void **state)
     number_request(peer, bhs);
     uint8_t *wire = encode(peer, bhs, NULL, 0, pattern(1), 64 * BLOCK, &length);
     assert_int_equal(iscsi_connection_bulk(peer->connection).iov_len, 0);
-    assert_false(iscsi_connection_is_mid_pdu(peer->connection));
+    assert_false(iscsi_connection_is_waited_for(peer->connection));
     peer_feed(peer, wire, 47);
-    assert_true(iscsi_connection_is_mid_pdu(peer->connection));
+    assert_true(iscsi_connection_is_waited_for(peer->connection));
     assert_int_equal(iscsi_connection_bulk(peer->connection).iov_len, 0);
     peer_feed(peer, wire + 47, 11);
     assert_int_equal(iscsi_connection_bulk(peer->connection).iov_len, 64 * BLOCK - 10);
@@ -94,7 +94,7 @@ static void test_bulk_is_offered_for_large_payloads_only(void **state)
     assert_int_equal(iscsi_connection_bulk(peer->connection).iov_len, 0);
     peer_feed(peer, wire + length - BULK_MIN_BYTES + 1, BULK_MIN_BYTES - 1);
     free(wire);
-    assert_false(iscsi_connection_is_mid_pdu(peer->connection));
+    assert_false(iscsi_connection_is_waited_for(peer->connection));
     world_dispatch(world);
     expect_good(peer, peer->next_itt - 1);
     assert_on_disk(world, 0, pattern(1), 64 * BLOCK);

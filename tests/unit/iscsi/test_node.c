@@ -250,7 +250,9 @@ static void test_drain(void **state)
     for (unsigned i = 0; i < 2; i++) {
         quiet[i] = peer_open(world);
         memcpy(quiet[i]->isid, firmware[i], ISCSI_ISID_BYTES);
+        assert_false(iscsi_connection_is_waited_for(quiet[i]->connection));
         peer_log_in(quiet[i], "");
+        assert_true(iscsi_connection_is_waited_for(quiet[i]->connection));
     }
     struct peer *half = peer_open(world);
     assert_true(iscsi_node_waits_for_logout(world->node));
