@@ -312,7 +312,7 @@ static unsigned write_recorded(FILE *out)
 {
     struct dirent **entries;
     unsigned clients = 0;
-    char folder[PATH_MAX];
+    char folder[2 * PATH_MAX];
     snprintf(folder, sizeof folder, "%s", tree_path("recorded"));
     int count = scandir(folder, &entries, is_text_file, alphasort);
     for (int i = 0; i < count; i++) {
