@@ -12,33 +12,13 @@ from pathlib import Path
 from .disk import MIB, make_file
 from .process import TOP, run
 from .report import LabError, step
+from .variants import COMMON_PACKAGES, ROOT_LABEL, VARIANTS
 
 RECIPES = Path(__file__).parent / "guest"
 CACHE = TOP / "build/guest"
 MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org")
 SOURCES = [f"deb {MIRROR}/debian bookworm main", f"deb {MIRROR}/debian bookworm-updates main",
            f"deb {MIRROR}/debian-security bookworm-security main"]
-ROOT_LABEL = "labroot"
-
-COMMON_PACKAGES = ["linux-image-amd64", "open-iscsi", "e2fsprogs", "systemd-sysv", "udev", "dbus",
-                   "iproute2", "kmod"]
-# What the kernel line says so that the root is found on the disk that the firmware booted from.
-VARIANTS = {
-    "initramfs-tools": {
-        "packages": ["initramfs-tools"],
-        "kernel_line": f"root=LABEL={ROOT_LABEL} iscsi_auto"},
-    "dracut": {
-        # isc-dhcp-client, arping and pgrep: dracut's network-legacy; gawk: ip=ibft needs awk's and().
-        "packages": ["dracut", "dracut-network", "isc-dhcp-client", "iputils-arping", "procps",
-                     "gawk"],
-        "kernel_line": f"root=LABEL={ROOT_LABEL} rd.iscsi.firmware=1 rd.neednet=1 ip=ibft"},
-    # A machine that serves: everything that the package netboot-target needs and recommends, but not
-    # the package itself, and what tests look at it with.
-    "service": {
-        "packages": ["initramfs-tools", "libconfig9", "libev4", "libisal2", "libjansson4",
-                     "libmicrohttpd12", "libmnl0", "libssl3", "liburing2", "ipxe", "grub-common",
-                     "polkitd", "curl", "strace"],
-        "kernel_line": f"root=LABEL={ROOT_LABEL}"}}
 
 # Not needed to boot in an emulator, and most of what an initramfs would have to carry.
 LEFT_OUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*"] + [
@@ -62,6 +42,7 @@ SECTOR = 512
 def recipe_of(variant):
     """Changes whenever the image would."""
     text = hashlib.sha256(Path(__file__).read_bytes())
+    text.update(repr((COMMON_PACKAGES, VARIANTS[variant])).encode())
     for folder in "common", variant:
         for file in sorted((RECIPES / folder).rglob("*")):
             text.update(str(file.relative_to(RECIPES)).encode() + (file.read_bytes() if file.is_file() else b""))
