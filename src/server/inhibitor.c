@@ -148,8 +148,8 @@ static void on_linger_over(struct ev_loop *loop, ev_timer *watcher, int events)
     struct inhibitor *inhibitor = watcher->data;
     (void)loop;
     (void)events;
-    _cleanup_close_ int released = inhibitor->lock;
-    inhibitor->lock = -1;
+    if (inhibitor->lock >= 0)
+        close(take_descriptor(inhibitor->lock));
     log_info("no other machine runs from its disks: this machine may sleep");
 }
 
