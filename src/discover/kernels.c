@@ -30,6 +30,9 @@ struct place {
 static bool resolve(const struct place *place, const char *path, char to[LOADER_PATH_BYTES])
 {
     const char *const tops[] = {"", place->prefix, place->folder};
+    const char *device_end = path[0] == '(' ? strchr(path, ')') : NULL;
+    if (device_end) /* "($root)/vmlinuz": GRUB's device is this one */
+        path = device_end + 1;
     path += strspn(path, "/");
     if (strstr(path, "/../") || !strncmp(path, "../", 3))
         return false;

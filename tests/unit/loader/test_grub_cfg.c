@@ -1,0 +1,67 @@
+/* test_grub_cfg.c - the kernel lines of a grub.cfg */
+#include "fixture.h"
+
+/* As Debian 12's grub-mkconfig writes it, shortened. */
+static const char debian[] =
+    "### BEGIN /etc/grub.d/10_linux ###\n"
+    "menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-1' {\n"
+    "\tload_video\n"
+    "\techo\t'Loading Linux 6.1.0-13-amd64 ...'\n"
+    "\tlinux\t/boot/vmlinuz-6.1.0-13-amd64 root=UUID=1-2 ro  quiet $extra\n"
+    "\techo\t'Loading initial ramdisk ...'\n"
+    "\tinitrd\t/boot/early.img /boot/initrd.img-6.1.0-13-amd64\n"
+    "}\n"
+    "submenu 'Advanced options for Debian GNU/Linux' {\n"
+    "\tmenuentry 'Debian GNU/Linux, with Linux 6.1.0-13-amd64 (recovery mode)' {\n"
+    "\t\tlinux\t/boot/vmlinuz-6.1.0-13-amd64 root=UUID=1-2 ro single\n"
+    "\t\tinitrd\t/boot/initrd.img-6.1.0-13-amd64\n"
+    "\t}\n"
+    "\tmenuentry 'rescue first' {\n"
+    "\t\tlinux\t/boot/vmlinuz-6.1.0-9-amd64 ro single\n"
+    "\t\tinitrd\t/boot/wrong\n"
+    "\t}\n"
+    "\tmenuentry \"Debian, with Linux 6.1.0-9-amd64\" {\n"
+    "\t\tlinuxefi ($root)/boot/vmlinuz-6.1.0-9-amd64 root=UUID=1-2 'a=b c' # end\n"
+    "\t\tinitrdefi ($root)/boot/initrd.img-6.1.0-9-amd64\n"
+    "\t}\n"
+    "}\n";
+
+static void test_debian(void **state)
+{
+    static const struct {
+        const char *name, *title, *options;
+        const char *initrds[2];
+        unsigned initrd_count;
+    } rows[] = {
+        {"vmlinuz-6.1.0-13-amd64",
+         "Debian GNU/Linux",                 "root=UUID=1-2 ro quiet on",
+         {"/boot/early.img", "/boot/initrd.img-6.1.0-13-amd64"},
+         2},
+        {"vmlinuz-6.1.0-9-amd64",
+         "Debian, with Linux 6.1.0-9-amd64", "root=UUID=1-2 a=b c",
+         {"()/boot/initrd.img-6.1.0-9-amd64"},
+         1},
+    };
+    struct loader_variables *variables = loader_variables_new();
+    struct loader_entry entry;
+    (void)state;
+    loader_variables_read_grub_cfg(variables, TEXT("set extra=on\n"));
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        assert_true(loader_grub_cfg_find(&entry, TEXT(debian), rows[i].name, variables));
+        assert_string_equal(entry.title, rows[i].title);
+        assert_string_equal(entry.options, rows[i].options);
+        assert_int_equal(entry.initrd_count, rows[i].initrd_count);
+        for (unsigned j = 0; j < entry.initrd_count; j++)
+            assert_string_equal(entry.initrds[j], rows[i].initrds[j]);
+        loader_entry_done(&entry);
+    }
+    assert_false(loader_grub_cfg_find(&entry, TEXT(debian), "vmlinuz-6.1.0-1-amd64", variables));
+    assert_false(loader_grub_cfg_find(&entry, TEXT(""), "vmlinuz", variables));
+    loader_variables_free(variables);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_debian)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
