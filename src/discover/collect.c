@@ -461,6 +461,8 @@ static int compare_candidates(const void *one, const void *two)
     int order = (a->kind > b->kind) - (a->kind < b->kind);
     if (!order && a->kind == BOOT_ENTRY_LINUX)
         order = loader_entry_compare(&a->entry, &b->entry);
+    if (!order)
+        order = (a->rank > b->rank) - (a->rank < b->rank);
     if (!order && a->volume && b->volume)
         order = (a->volume > b->volume) - (a->volume < b->volume);
     return order ? order : strcmp(a->source, b->source);

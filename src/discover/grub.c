@@ -101,7 +101,7 @@ struct question {
 
 static int start(const struct question *question, int complaints, pid_t *ret_process)
 {
-    static char locale[] = "LC_ALL=C";
+    static char locale[] = "LC_ALL=C.UTF-8"; /* names come as they are */
     char *environment[] = {locale, NULL};
     char *arguments[8] = {(char *)"grub-fstest", (char *)question->grub->disk, (char *)"--"};
     for (unsigned i = 0; question->words[i] && i + 4 < ARRAY_SIZE(arguments); i++)
@@ -137,7 +137,7 @@ static int wait_for(const struct question *question, pid_t process, struct error
     while (waitpid(process, &status, 0) < 0 && errno == EINTR)
         ;
     if (!in_time)
-        return error_set(error, -ETIMEDOUT, "GRUB's driver did not come to an end");
+        return error_set(error, -ETIMEDOUT, "GRUB's driver did not come to an end in time");
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ)
         return error_set(error, -EFBIG, "it is longer than the disk says, or than is allowed");
     if (WIFSIGNALED(status))
@@ -234,6 +234,21 @@ void grub_folder_done(struct grub_folder *folder)
     *folder = (struct grub_folder){0};
 }
 
+/* Behind the size, 12 columns wide, where the name begins: " 20261121152655 vmlinuz", or without a
+ * date where the filesystem has none, as for the top of a subvolume. */
+static size_t name_start(const char *line, size_t length, size_t size_length)
+{
+    enum { SIZE_COLUMNS = 12, DATE_DIGITS = 14 };
+    size_t start = max_of(size_length, (size_t)SIZE_COLUMNS);
+    size_t end = start + 1 + DATE_DIGITS;
+    if (end >= length || line[start] != ' ' || line[end] != ' ')
+        return start;
+    for (size_t i = start + 1; i < end; i++)
+        if (line[i] < '0' || line[i] > '9')
+            return start;
+    return end + 1;
+}
+
 /* "3000000      20261121152655 vmlinuz-1", "DIR          20261121152655 grub/" */
 static bool take_name(const char *line, size_t length, struct grub_name *ret_name)
 {
@@ -241,18 +256,13 @@ static bool take_name(const char *line, size_t length, struct grub_name *ret_nam
     size_t size = 0;
     while (size < length && line[size] != ' ')
         size++;
-    size_t date = size;
-    while (date < length && line[date] == ' ')
-        date++;
-    size_t name = date;
-    while (name < length && line[name] != ' ')
-        name++;
-    if (name + 1 >= length || size >= sizeof text)
+    size_t name = name_start(line, length, size);
+    if (name >= length || size >= sizeof text)
         return false;
     memcpy(text, line, size);
     text[size] = '\0';
-    const char *start = line + name + 1;
-    size_t rest = length - name - 1;
+    const char *start = line + name;
+    size_t rest = length - name;
     bool is_folder = !strcmp(text, "DIR");
     if (is_folder && start[rest - 1] == '/')
         rest--;

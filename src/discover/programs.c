@@ -25,6 +25,7 @@ static void add(struct scan *scan, const struct volume *volume, const char *path
     if (!candidate)
         return;
     candidate->machines = program->machines;
+    candidate->rank = loader_program_rank(program);
     snprintf(candidate->kernel, sizeof candidate->kernel, "%s", path);
     snprintf(candidate->source, sizeof candidate->source, "%s", path);
     buffer_init(&title, LOADER_VALUE_BYTES);

@@ -40,6 +40,7 @@ struct candidate {
     unsigned initrd_count;
     bool is_uki;       /* `kernel` is the image that holds it all */
     unsigned machines; /* of a program */
+    unsigned rank;     /* among programs */
     char problem[256]; /* "": none */
 };
 

@@ -24,7 +24,7 @@ static char *command_words(struct text line, const struct loader_variables *vari
     struct buffer out;
     buffer_init(&out, 2 * LOADER_VALUE_BYTES);
     for (line = text_trimmed(line); line.length; line = text_trimmed(line)) {
-        if (line.at[0] == '#' || line.at[0] == ';')
+        if (strchr("#;", line.at[0])) /* or a NUL */
             break;
         line = text_unquote(line, word, sizeof word);
         if (out.length)

@@ -1,7 +1,8 @@
 /*
  * initramfs.c - who made an initramfs, and can it find an iSCSI disk? It is a row of cpio archives,
  * each compressed or not (Linux Documentation: driver-api/early-userspace/buffer-format.rst). The
- * first ones are often microcode, which must not be compressed; libarchive would stop behind them.
+ * first ones are often microcode, which must not be compressed. libarchive unpacks; the archives
+ * are walked here, since it would stop behind the first of them.
  */
 #include <archive.h>
 #include <archive_entry.h>
@@ -91,7 +92,44 @@ static void conclude(struct look *look)
         found->has_iscsi &= look->tools_script;
 }
 
-/* ---------------------------------------------------------------- not compressed */
+/* ---------------------------------------------------------------- bytes, packed or not */
+
+/* The image from some place on, as it is or unpacked. */
+struct stream {
+    const uint8_t *bytes; /* not packed */
+    size_t left;
+    struct archive *archive; /* NULL: not packed */
+    uint64_t used;
+};
+
+/* The next `length` bytes; `to` NULL: they are left out. False: they are not all there. */
+static bool stream_take(struct stream *stream, void *to, uint64_t length)
+{
+    static uint8_t scratch[65536];
+    stream->used += length;
+    if (stream->used > ARCHIVE_LIMIT)
+        return false;
+    if (!stream->archive) {
+        if (length > stream->left)
+            return false;
+        if (to)
+            memcpy(to, stream->bytes, length);
+        stream->bytes += length;
+        stream->left -= length;
+        return true;
+    }
+    while (length) {
+        size_t piece = to ? length : min_of(length, (uint64_t)sizeof scratch);
+        ssize_t got = archive_read_data(stream->archive, to ? to : scratch, piece);
+        if (got <= 0)
+            return false;
+        to = to ? (uint8_t *)to + got : NULL;
+        length -= (uint64_t)got;
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- cpio */
 
 static bool read_hex(const uint8_t *digits, uint64_t *ret_number)
 {
@@ -115,43 +153,44 @@ static bool is_cpio(const uint8_t *bytes, size_t length)
     return length >= 6 && (!memcmp(bytes, "070701", 6) || !memcmp(bytes, "070702", 6));
 }
 
-/* One archive at `offset`; moves it behind its end. False: it is not whole. */
-static bool read_cpio(struct look *look, const uint8_t *bytes, size_t length, size_t *offset)
+static uint64_t padding(uint64_t length)
 {
-    while (length - *offset >= CPIO_HEADER_BYTES && look->found->files < FILES_LIMIT) {
-        const uint8_t *header = bytes + *offset;
+    return round_up(length, (uint64_t)CPIO_ALIGNMENT) - length;
+}
+
+/* One archive up to its trailer, inclusive. False: it is not whole. */
+static bool read_cpio(struct look *look, struct stream *stream)
+{
+    while (look->found->files < FILES_LIMIT) {
+        uint8_t header[CPIO_HEADER_BYTES];
+        char name[NAME_LIMIT];
         uint64_t file_bytes, name_bytes;
-        if (!is_cpio(header, length - *offset) ||
+        if (!stream_take(stream, header, sizeof header) || !is_cpio(header, sizeof header) ||
             !read_hex(header + CPIO_FILE_BYTES, &file_bytes) ||
             !read_hex(header + CPIO_NAME_BYTES, &name_bytes) || name_bytes < 1 ||
-            name_bytes > NAME_LIMIT)
+            name_bytes > sizeof name || !stream_take(stream, name, name_bytes) ||
+            name[name_bytes - 1])
             return false;
-        uint64_t data = round_up(*offset + CPIO_HEADER_BYTES + name_bytes, CPIO_ALIGNMENT);
-        uint64_t end = round_up(data + file_bytes, CPIO_ALIGNMENT);
-        const char *name = (const char *)header + CPIO_HEADER_BYTES;
-        if (data > length || memchr(name, '\0', name_bytes) == NULL)
-            return false;
-        if (!strcmp(name, ARCHIVE_TRAILER)) {
-            *offset = min_of((size_t)end, length);
+        if (!strcmp(name, ARCHIVE_TRAILER))
             return true;
-        }
-        if (end > length)
+        if (!stream_take(stream, NULL, padding(sizeof header + name_bytes)) ||
+            !stream_take(stream, NULL, file_bytes + padding(file_bytes)))
             return false;
         take_name(look, name);
-        *offset = end;
     }
     return false;
 }
 
-/* ---------------------------------------------------------------- compressed */
+/* ---------------------------------------------------------------- unpacking */
 
 static void archive_close(struct archive **archive)
 {
     archive_read_free(*archive);
 }
 
-static struct archive *open_archive(const uint8_t *bytes, size_t length)
+static struct archive *open_packed(const uint8_t *bytes, size_t length)
 {
+    struct archive_entry *entry;
     struct archive *archive = archive_read_new();
     if (!archive)
         return NULL;
@@ -161,30 +200,21 @@ static struct archive *open_archive(const uint8_t *bytes, size_t length)
     archive_read_support_filter_lzma(archive);
     archive_read_support_filter_lz4(archive);
     archive_read_support_filter_zstd(archive);
-    archive_read_support_format_cpio(archive);
-    if (archive_read_open_memory(archive, bytes, length) == ARCHIVE_OK)
+    archive_read_support_format_raw(archive);
+    if (archive_read_open_memory(archive, bytes, length) == ARCHIVE_OK &&
+        archive_read_next_header(archive, &entry) == ARCHIVE_OK &&
+        archive_filter_count(archive) > 1) /* one of them is the memory itself */
         return archive;
     archive_read_free(archive);
     return NULL;
 }
 
-/* Up to its end: what stands behind a compressed archive is not looked at. */
-static bool read_compressed(struct look *look, const uint8_t *bytes, size_t length)
+/* What stands behind a packed archive is not looked at: where it ends is not told. */
+static bool read_packed(struct look *look, const uint8_t *bytes, size_t length)
 {
-    _cleanup_(archive_close) struct archive *archive = open_archive(bytes, length);
-    struct archive_entry *entry;
-    int result = ARCHIVE_FATAL;
-    uint64_t before = look->found->files;
-    while (archive && look->found->files < FILES_LIMIT &&
-           (uint64_t)archive_filter_bytes(archive, 0) < ARCHIVE_LIMIT) {
-        result = archive_read_next_header(archive, &entry);
-        if (result != ARCHIVE_OK && result != ARCHIVE_WARN)
-            break;
-        const char *name = archive_entry_pathname(entry);
-        if (name)
-            take_name(look, name);
-    }
-    return result == ARCHIVE_EOF && look->found->files > before;
+    _cleanup_(archive_close) struct archive *archive = open_packed(bytes, length);
+    struct stream stream = {.archive = archive};
+    return archive && read_cpio(look, &stream);
 }
 
 int loader_initramfs_read(struct loader_initramfs *ret_initramfs, const uint8_t *bytes,
@@ -192,16 +222,18 @@ int loader_initramfs_read(struct loader_initramfs *ret_initramfs, const uint8_t 
 {
     struct loader_initramfs found = {0};
     struct look look = {.found = &found};
-    size_t offset = 0;
-    bool is_whole = true, is_compressed = false;
-    while (is_whole && !is_compressed) {
-        while (offset < length && !bytes[offset])
-            offset++;
-        if (offset == length)
+    struct stream stream = {.bytes = bytes, .left = length};
+    bool is_whole = true, is_packed = false;
+    while (is_whole && !is_packed) {
+        while (stream.left && !*stream.bytes) { /* between archives */
+            stream.bytes++;
+            stream.left--;
+        }
+        if (!stream.left)
             break;
-        is_compressed = !is_cpio(bytes + offset, length - offset);
-        is_whole = is_compressed ? read_compressed(&look, bytes + offset, length - offset)
-                                 : read_cpio(&look, bytes, length, &offset);
+        is_packed = !is_cpio(stream.bytes, stream.left);
+        is_whole =
+            is_packed ? read_packed(&look, stream.bytes, stream.left) : read_cpio(&look, &stream);
     }
     if (!is_whole || !found.files)
         return error_set(error, -EINVAL,

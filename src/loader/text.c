@@ -78,5 +78,5 @@ struct text text_unquote(struct text text, char *to, size_t size)
             to[length++] = c;
     }
     to[length] = '\0';
-    return (struct text){.at = text.at + i, .length = text.length - i};
+    return i ? (struct text){.at = text.at + i, .length = text.length - i} : text;
 }
