@@ -166,7 +166,7 @@ void loader_filesystem_read(struct loader_filesystem *ret_filesystem, const uint
 int loader_xfs_log_is_clean(const struct byte_source *log, bool *ret_clean);
 
 /* "GRUB", "Windows", …: whose boot code is in the first sector (512 bytes). NULL: none. */
-const char *loader_boot_code(const uint8_t sector[512]);
+const char *loader_boot_code(const uint8_t sector[512], bool *ret_starts_linux);
 
 /* A program on an EFI system partition that firmware would start. */
 struct loader_program {
@@ -174,6 +174,7 @@ struct loader_program {
     const char *file;   /* in lower case */
     const char *title;  /* "%s" is the folder */
     unsigned machines;
+    bool starts_linux; /* and nothing else, as far as one can tell */
 };
 /* NULL: none that a menu offers. `folder` and `file` as the partition has them. */
 const struct loader_program *loader_program_find(const char *folder, const char *file);

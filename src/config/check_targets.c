@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include <netboot-target/util/array.h>
 #include <netboot-target/util/escape.h>
 
 static void check_lun(struct reader *reader, const struct config_target *target,
@@ -70,6 +71,21 @@ static void check_disks(struct reader *reader)
     claims_check(&designators, reader, "the designator", "initiators would take two disks for one");
 }
 
+/* What the helper would not find is found here. */
+static void check_kernels(struct reader *reader, const struct config_target *target)
+{
+    static const char *const tags[] = {"UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="};
+    const char *partition = target->kernels.partition;
+    bool is_known = !partition || strspn(partition, "0123456789") == strlen(partition);
+    for (size_t i = 0; !is_known && i < ARRAY_SIZE(tags); i++)
+        is_known = !strncmp(partition, tags[i], strlen(tags[i])) && partition[strlen(tags[i])];
+    if (!is_known)
+        reader_report(reader, false, &target->kernels, "partition",
+                      "target %s: kernels.partition is UUID=…, LABEL=…, PARTUUID=…, PARTLABEL=… or "
+                      "a number, not %s",
+                      escaped(target->name), escaped(partition));
+}
+
 void check_targets(struct reader *reader)
 {
     struct claims names = {0}, iqns = {0};
@@ -83,6 +99,7 @@ void check_targets(struct reader *reader)
         claim_text(&names, target->name, target, "name");
         claim_text(&iqns, target->iqn, target, "iqn");
         check_luns(reader, target);
+        check_kernels(reader, target);
     }
     claims_check(&names, reader, "the target name", "each target has its own");
     claims_check(&iqns, reader, "the iSCSI name", "each target has its own");

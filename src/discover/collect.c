@@ -26,6 +26,7 @@ struct collection {
     struct boot_catalog *catalog;
     struct origin origins[BOOT_CATALOG_FILES_LIMIT];
     uint64_t used_bytes;
+    bool any_kernel, any_prepared; /* for iSCSI */
     struct error *error;
 };
 
@@ -42,7 +43,7 @@ struct parts {
     unsigned count;
     struct loader_initramfs initramfs;
     unsigned machines;
-    bool is_told; /* of an unpacked initramfs */
+    bool is_whole; /* all of it could be started */
 };
 
 static void parts_done(struct parts *parts)
@@ -331,9 +332,9 @@ static void check_initrds(struct candidate *candidate, struct parts *parts)
             parts->initramfs.generator = one.generator;
         parts->initramfs.has_iscsi |= one.has_iscsi;
         parts->initramfs.is_sealed |= one.is_sealed;
-        parts->is_told = true;
     }
-    if (!parts->is_told)
+    parts->is_whole = parts->count > 1;
+    if (!parts->is_whole)
         scan_set_problem(candidate, "it has no initramfs");
     else if (!parts->initramfs.has_iscsi && parts->initramfs.is_sealed)
         scan_set_problem(candidate, "its initramfs cannot be looked into");
@@ -342,7 +343,8 @@ static void check_initrds(struct candidate *candidate, struct parts *parts)
                          "its initramfs holds no iSCSI: run setup/linux.sh in its system");
 }
 
-/* Reads and checks all of them; what is wrong becomes the candidate's problem. */
+/* Reads and checks all of them; what is wrong becomes the candidate's problem. One that is whole
+ * and not prepared is sent all the same, for somebody who knows better. */
 static void check_linux(struct collection *to, struct candidate *candidate, struct parts *parts)
 {
     bool is_there =
@@ -372,8 +374,8 @@ static int fill_linux(struct collection *to, struct candidate *candidate, struct
         struct part *part = &parts.items[i];
         int known = find_origin(to, &part->origin);
         bool is_there = known >= 0 && has_data(&to->catalog->files[known]);
-        part->index = is_there || candidate->problem[0] ? known : -1;
-        result = deliver(to, part, !candidate->problem[0]);
+        part->index = is_there || !parts.is_whole ? known : -1;
+        result = deliver(to, part, parts.is_whole);
         if (i == 0)
             entry->kernel = (unsigned)part->index;
         else
@@ -384,6 +386,8 @@ static int fill_linux(struct collection *to, struct candidate *candidate, struct
                            ? to->scan->options->initramfs
                            : parts.initramfs.generator;
     entry->has_iscsi = parts.initramfs.has_iscsi;
+    to->any_kernel = true;
+    to->any_prepared |= entry->has_iscsi;
     entry->options = clean_copy(candidate->entry.options ? candidate->entry.options : "");
     parts_done(&parts);
     return result;
@@ -448,6 +452,9 @@ static int add_entry(struct collection *to, struct candidate *candidate)
         result = fill_linux(to, candidate, entry);
     else if (candidate->kind == BOOT_ENTRY_LOADER)
         fill_loader(candidate, entry);
+    if (candidate->starts_linux && to->any_kernel && !to->any_prepared)
+        scan_set_problem(candidate,
+                         "no initramfs on the disk holds iSCSI: run setup/linux.sh in its system");
     if (candidate->problem[0])
         entry->problem = clean_copy(candidate->problem);
     catalog->entry_count++;

@@ -26,6 +26,7 @@ static void add(struct scan *scan, const struct volume *volume, const char *path
         return;
     candidate->machines = program->machines;
     candidate->rank = loader_program_rank(program);
+    candidate->starts_linux = program->starts_linux;
     snprintf(candidate->kernel, sizeof candidate->kernel, "%s", path);
     snprintf(candidate->source, sizeof candidate->source, "%s", path);
     buffer_init(&title, LOADER_VALUE_BYTES);
@@ -90,11 +91,13 @@ static void look_at_boot_code(struct scan *scan)
     uint8_t sector[512];
     if (!scan->is_partitioned || pread(scan->disk, sector, sizeof sector, 0) != sizeof sector)
         return;
-    const char *name = loader_boot_code(sector);
+    bool starts_linux;
+    const char *name = loader_boot_code(sector, &starts_linux);
     struct candidate *candidate = name ? scan_add_candidate(scan, BOOT_ENTRY_MBR, NULL) : NULL;
     if (!candidate)
         return;
     candidate->machines = BOOT_MACHINE_BIOS;
+    candidate->starts_linux = starts_linux;
     candidate->entry.title = strdup(name);
     candidate->entry.id = strdup("disk");
     candidate->entry.tries_left = -1;

@@ -41,6 +41,7 @@ struct candidate {
     bool is_uki;       /* `kernel` is the image that holds it all */
     unsigned machines; /* of a program */
     unsigned rank;     /* among programs */
+    bool starts_linux; /* a program, or boot code */
     char problem[256]; /* "": none */
 };
 

@@ -11,23 +11,23 @@
 
 /* The best of a folder first; of "*" what has no row of its own. */
 static const struct loader_program programs[] = {
-    {"microsoft/boot", "bootmgfw.efi",         "Windows Boot Manager", ANY_MACHINE         },
-    {"freebsd",        "loader.efi",           "FreeBSD",              ANY_MACHINE         },
-    {"openbsd",        "bootx64.efi",          "OpenBSD",              BOOT_MACHINE_X64    },
-    {"systemd",        "systemd-bootx64.efi",  "systemd-boot",         BOOT_MACHINE_X64    },
-    {"systemd",        "systemd-bootia32.efi", "systemd-boot",         BOOT_MACHINE_IA32   },
-    {"systemd",        "systemd-bootaa64.efi", "systemd-boot",         BOOT_MACHINE_ARM64  },
-    {"refind",         "refind_x64.efi",       "rEFInd",               BOOT_MACHINE_X64    },
-    {"*",              "shimx64.efi",          "%s (shim)",            BOOT_MACHINE_X64    },
-    {"*",              "shimia32.efi",         "%s (shim)",            BOOT_MACHINE_IA32   },
-    {"*",              "shimaa64.efi",         "%s (shim)",            BOOT_MACHINE_ARM64  },
-    {"*",              "grubx64.efi",          "%s (GRUB)",            BOOT_MACHINE_X64    },
-    {"*",              "grubia32.efi",         "%s (GRUB)",            BOOT_MACHINE_IA32   },
-    {"*",              "grubaa64.efi",         "%s (GRUB)",            BOOT_MACHINE_ARM64  },
-    {"boot",           "bootx64.efi",          "the disk's default",   BOOT_MACHINE_X64    },
-    {"boot",           "bootia32.efi",         "the disk's default",   BOOT_MACHINE_IA32   },
-    {"boot",           "bootaa64.efi",         "the disk's default",   BOOT_MACHINE_ARM64  },
-    {"boot",           "bootriscv64.efi",      "the disk's default",   BOOT_MACHINE_RISCV64},
+    {"microsoft/boot", "bootmgfw.efi",         "Windows Boot Manager", ANY_MACHINE,          false},
+    {"freebsd",        "loader.efi",           "FreeBSD",              ANY_MACHINE,          false},
+    {"openbsd",        "bootx64.efi",          "OpenBSD",              BOOT_MACHINE_X64,     false},
+    {"systemd",        "systemd-bootx64.efi",  "systemd-boot",         BOOT_MACHINE_X64,     true },
+    {"systemd",        "systemd-bootia32.efi", "systemd-boot",         BOOT_MACHINE_IA32,    true },
+    {"systemd",        "systemd-bootaa64.efi", "systemd-boot",         BOOT_MACHINE_ARM64,   true },
+    {"refind",         "refind_x64.efi",       "rEFInd",               BOOT_MACHINE_X64,     false},
+    {"*",              "shimx64.efi",          "%s (shim)",            BOOT_MACHINE_X64,     true },
+    {"*",              "shimia32.efi",         "%s (shim)",            BOOT_MACHINE_IA32,    true },
+    {"*",              "shimaa64.efi",         "%s (shim)",            BOOT_MACHINE_ARM64,   true },
+    {"*",              "grubx64.efi",          "%s (GRUB)",            BOOT_MACHINE_X64,     true },
+    {"*",              "grubia32.efi",         "%s (GRUB)",            BOOT_MACHINE_IA32,    true },
+    {"*",              "grubaa64.efi",         "%s (GRUB)",            BOOT_MACHINE_ARM64,   true },
+    {"boot",           "bootx64.efi",          "the disk's default",   BOOT_MACHINE_X64,     false},
+    {"boot",           "bootia32.efi",         "the disk's default",   BOOT_MACHINE_IA32,    false},
+    {"boot",           "bootaa64.efi",         "the disk's default",   BOOT_MACHINE_ARM64,   false},
+    {"boot",           "bootriscv64.efi",      "the disk's default",   BOOT_MACHINE_RISCV64, false},
 };
 
 const struct loader_program *loader_program_find(const char *folder, const char *file)
@@ -46,27 +46,32 @@ unsigned loader_program_rank(const struct loader_program *program)
     return (unsigned)(program - programs);
 }
 
-const char *loader_boot_code(const uint8_t sector[512])
+const char *loader_boot_code(const uint8_t sector[512], bool *ret_starts_linux)
 {
     static const struct {
         const char *text; /* in the first 440 bytes */
         const char *name;
+        bool starts_linux;
     } rows[] = {
-        {"GRUB",                     "GRUB"    },
-        {"LILO",                     "LILO"    },
-        {"BTX",                      "FreeBSD" },
-        {"Boot loader too large",    "FreeBSD" },
-        {"F1",                       "FreeBSD" },
-        {"BOOTMGR",                  "Windows" },
-        {"Missing operating system", "Windows" },
-        {"isolinux",                 "SYSLINUX"},
-        {"SYSLINUX",                 "SYSLINUX"},
+        {"GRUB",                     "GRUB",     true },
+        {"LILO",                     "LILO",     true },
+        {"BTX",                      "FreeBSD",  false},
+        {"Boot loader too large",    "FreeBSD",  false},
+        {"F1",                       "FreeBSD",  false},
+        {"BOOTMGR",                  "Windows",  false},
+        {"Missing operating system", "Windows",  false},
+        {"isolinux",                 "SYSLINUX", true },
+        {"SYSLINUX",                 "SYSLINUX", true },
     };
     static const uint8_t nothing[440];
     if (sector[510] != 0x55 || sector[511] != 0xaa || !memcmp(sector, nothing, sizeof nothing))
         return NULL;
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        if (memmem(sector, 440, rows[i].text, strlen(rows[i].text)))
-            return rows[i].name;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (!memmem(sector, 440, rows[i].text, strlen(rows[i].text)))
+            continue;
+        *ret_starts_linux = rows[i].starts_linux;
+        return rows[i].name;
+    }
+    *ret_starts_linux = false;
     return "boot code";
 }

@@ -101,11 +101,30 @@ static void want(struct discovery *discovery, struct discovered *one, uint64_t d
     run_next(discovery);
 }
 
+static bool has_note(const struct boot_catalog *catalog, const char *note)
+{
+    for (unsigned i = 0; catalog && i < catalog->note_count; i++)
+        if (!strcmp(catalog->notes[i], note))
+            return true;
+    return false;
+}
+
+/* What is new since the last look. */
 static void tell_notes(const struct discovered *one, const struct boot_catalog *catalog)
 {
     for (unsigned i = 0; i < catalog->note_count; i++)
-        log_warning("looking for kernels: %s; target=%s lun=%u", catalog->notes[i],
-                    one->lun->target->name, one->lun->number);
+        if (!has_note(one->catalog, catalog->notes[i]))
+            log_warning("looking for kernels: %s; target=%s lun=%u", catalog->notes[i],
+                        one->lun->target->name, one->lun->number);
+}
+
+static void swap_notes(struct boot_catalog *one, struct boot_catalog *two)
+{
+    struct boot_catalog old = *one;
+    one->notes = two->notes;
+    one->note_count = two->note_count;
+    two->notes = old.notes;
+    two->note_count = old.note_count;
 }
 
 static unsigned count_offered(const struct boot_catalog *catalog)
@@ -125,6 +144,7 @@ static void keep_result(struct discovered *one, struct boot_catalog *catalog)
                    "target=%s lun=%u",
                    one->lun->target->name, one->lun->number);
         one->catalog->stale = true;
+        swap_notes(one->catalog, catalog);
         boot_catalog_unref(catalog);
         return;
     }

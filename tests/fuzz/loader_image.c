@@ -51,6 +51,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     };
     loader_xfs_log_is_clean(&log.source, &is_clean);
     if (size >= 512)
-        loader_boot_code(data);
+        loader_boot_code(data, &is_clean);
     return 0;
 }

@@ -1,8 +1,8 @@
 /*
  * catalog.h - what can be booted from one disk: found by the helper process, offered by the
  * menu. Pure data, and the two ways it is made: in the helper from the disk's bytes, in the daemon
- * from what the helper wrote. A catalog is immutable once it is made, but for `stale`; files are
- * shared.
+ * from what the helper wrote. A catalog is immutable once it is made, but for `stale` and the
+ * notes, which tell of the latest look; files are shared.
  *
  *   disk ── netboot-target-discover ── stream ── boot_catalog_reader ── boot_catalog ── menu
  *

@@ -36,6 +36,19 @@ static void luns(void **state)
                  "test.conf:2: target a has an empty list of luns");
 }
 
+static void kernels(void **state)
+{
+    (void)state;
+    expect_error(
+        "targets = ({ luns = ({ device = \"/a\" });\n kernels = { partition = \"/dev/sda1\" } })",
+        "test.conf:2: target target-1: kernels.partition is UUID=…");
+    expect_error(
+        "targets = ({ luns = ({ device = \"/a\" });\n kernels = { partition = \"UUID=\" } })",
+        "test.conf:2: target target-1: kernels.partition is UUID=…");
+    expect_error("targets = ({ luns = ({ device = \"/a\" });\n kernels = { path = \"boot\" } })",
+                 "test.conf:2: targets.kernels.path:");
+}
+
 static void disks(void **state)
 {
     (void)state;
@@ -86,8 +99,8 @@ static void very_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),   cmocka_unit_test(luns),      cmocka_unit_test(disks),
-        cmocka_unit_test(workers), cmocka_unit_test(very_many),
+        cmocka_unit_test(names), cmocka_unit_test(luns),    cmocka_unit_test(kernels),
+        cmocka_unit_test(disks), cmocka_unit_test(workers), cmocka_unit_test(very_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,23 @@ static void targets_are_matched_by_name(void **state)
     config_unref(new);
 }
 
+/* What only the menu needs costs no session. */
+static void kernels_are_changed_while_sessions_run(void **state)
+{
+    (void)state;
+    struct config *old = parse_good("targets = ({ luns = ({ device = \"/a\" }) })", 0);
+    struct config *new = parse_good("targets = ({ luns = ({ device = \"/a\" });"
+                                    "kernels = { cmdline = \"root=x\" } })",
+                                    0);
+    struct config_diff diff;
+    assert_int_equal(config_diff(old, new, &diff), 0);
+    assert_int_equal(diff.targets.items[0].change, CONFIG_UNCHANGED);
+    assert_false(config_same(old, new, "targets"));
+    config_diff_done(&diff);
+    config_unref(old);
+    config_unref(new);
+}
+
 /* One key of a target each; all of them differ from the plain one and from each other. */
 static void every_change_is_seen(void **state)
 {
@@ -98,6 +115,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(targets_are_matched_by_name),
+        cmocka_unit_test(kernels_are_changed_while_sessions_run),
         cmocka_unit_test(every_change_is_seen),
         cmocka_unit_test(sections_are_apart),
     };

@@ -1,6 +1,7 @@
 /* test_confine.c - what a process can still do that reads a foreign disk */
 #include <errno.h>
 #include <fcntl.h>
+#include <seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -180,6 +181,37 @@ static void test_what_is_allowed(void **state)
     assert_int_equal(read_other() | read_passwd() | open_local() | change_mode(), 0); /* we may */
 }
 
+/* As on a kernel that was built without it. */
+static int confine_without_landlock(bool is_accepted)
+{
+    const struct discover_options options = {
+        .disk = disk, .memory_bytes = 1 << 20, .time_ms = 10000, .without_landlock = is_accepted};
+    struct error why = {""};
+    int status = 0;
+    pid_t child = fork();
+    if (!child) {
+        scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+        if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(landlock_create_ruleset),
+                             0) ||
+            seccomp_load(filter))
+            _exit(200);
+        int result = discover_confine(&options, &why);
+        if (!result)
+            _exit(read_other() || open_local() != EPERM ? 201 : 0);
+        _exit(strstr(why.text, "without-landlock") ? -result : 202);
+    }
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void test_a_kernel_without_landlock(void **state)
+{
+    (void)state;
+    assert_int_equal(confine_without_landlock(false), EOPNOTSUPP);
+    assert_int_equal(confine_without_landlock(true), 0);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -198,6 +230,7 @@ static int end(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_is_allowed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_is_allowed),
+                                       cmocka_unit_test(test_a_kernel_without_landlock)};
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -138,6 +138,8 @@ static void test_programs(void **state)
         const struct loader_program *program = loader_program_find(rows[i].folder, rows[i].file);
         assert_text(program ? program->title : NULL, rows[i].title);
     }
+    assert_true(loader_program_find("debian", "shimx64.efi")->starts_linux);
+    assert_false(loader_program_find("microsoft/boot", "bootmgfw.efi")->starts_linux);
     assert_true(loader_program_rank(loader_program_find("debian", "shimx64.efi")) <
                 loader_program_rank(loader_program_find("debian", "grubx64.efi")));
 }
@@ -148,13 +150,16 @@ static void test_boot_code(void **state)
     (void)state;
     sector[510] = 0x55;
     sector[511] = 0xaa;
-    assert_null(loader_boot_code(sector)); /* a partition table alone */
+    bool starts_linux = false;
+    assert_null(loader_boot_code(sector, &starts_linux)); /* a partition table alone */
     memcpy(sector + 0x180, "GRUB ", 5);
-    assert_string_equal(loader_boot_code(sector), "GRUB");
+    assert_string_equal(loader_boot_code(sector, &starts_linux), "GRUB");
+    assert_true(starts_linux);
     memcpy(sector + 0x180, "\x33\xc0zzz", 5);
-    assert_string_equal(loader_boot_code(sector), "boot code");
+    assert_string_equal(loader_boot_code(sector, &starts_linux), "boot code");
+    assert_false(starts_linux);
     sector[511] = 0;
-    assert_null(loader_boot_code(sector));
+    assert_null(loader_boot_code(sector, &starts_linux));
 }
 
 int main(void)
