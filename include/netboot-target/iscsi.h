@@ -254,8 +254,8 @@ struct iscsi_connection *iscsi_connection_new(struct iscsi_node *node,
                                               const struct sockaddr_storage *peer, void *owner,
                                               uint64_t now_us);
 
-/* Where the rest of a large payload belongs (16 KiB or more still to come), so that the socket is
- * read straight into place; iov_len 0 otherwise. Valid until the next call for this connection. */
+/* Where the rest of a large payload (of 16 KiB or more) belongs, so that the socket is read
+ * straight into place; iov_len 0 otherwise. Valid until the next call for this connection. */
 struct iovec iscsi_connection_bulk(struct iscsi_connection *connection);
 
 /* `bulk_bytes` arrived in the bulk place, then `length` bytes in `data`, in this order on the wire.

@@ -21,6 +21,7 @@
 struct ring {
     struct io_uring uring;
     int descriptor;
+    unsigned reads; /* not yet ended */
 };
 
 /* liburing 2.3 of Debian 12 declares these two, but does not export them. */
@@ -88,6 +89,11 @@ void ring_free(struct ring *ring)
     free(ring);
 }
 
+bool ring_is_busy(const struct ring *ring)
+{
+    return ring->reads > 0;
+}
+
 int ring_descriptor(const struct ring *ring)
 {
     return ring->descriptor;
@@ -104,6 +110,7 @@ bool ring_read(struct ring *ring, struct block_request *request)
     io_uring_prep_read(sqe, raw->buffered, request->buffer, (unsigned)request->length_bytes,
                        raw->base_bytes + request->offset_bytes);
     io_uring_sqe_set_data(sqe, request);
+    ring->reads++;
     return true;
 }
 
@@ -138,6 +145,7 @@ unsigned ring_dispatch(struct ring *ring)
     struct io_uring_cqe *cqes[REAP_BATCH];
     unsigned reaped;
     while ((reaped = io_uring_peek_batch_cqe(&ring->uring, cqes, REAP_BATCH))) {
+        ring->reads -= reaped;
         for (unsigned i = 0; i < reaped; i++)
             ended += end_read(cqes[i]);
         io_uring_cq_advance(&ring->uring, reaped);

@@ -84,7 +84,8 @@ static unsigned end_refused(struct block_io *io)
 unsigned block_io_dispatch(struct block_io *io)
 {
     unsigned ended = workers_dispatch(io->workers);
-    if (io->ring)
+    /* When it was the workers who woke us, an empty ring has nothing to tell. */
+    if (io->ring && (!ended || ring_is_busy(io->ring)))
         ended += ring_dispatch(io->ring);
     return ended + end_refused(io);
 }

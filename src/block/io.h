@@ -24,6 +24,8 @@ void threads_start(struct block_request *request);
 int ring_new(struct ring **ret_ring);
 void ring_free(struct ring *ring);
 int ring_descriptor(const struct ring *ring);
+/* A read has not ended yet. */
+bool ring_is_busy(const struct ring *ring);
 /* Puts a read into the submission queue. False: it is full. */
 bool ring_read(struct ring *ring, struct block_request *request);
 /* False: the kernel would not take all (short of memory); kick again soon. */

@@ -225,7 +225,8 @@ int framing_receive_bulk(struct iscsi_connection *connection, size_t length)
 struct iovec iscsi_connection_bulk(struct iscsi_connection *connection)
 {
     struct framing *in = &connection->in;
-    if (in->stage != STAGE_PAYLOAD || !in->destination || in->payload_left < BULK_MIN_BYTES)
+    if (in->stage != STAGE_PAYLOAD || !in->destination ||
+        bhs_data_length(in->header) < BULK_MIN_BYTES)
         return (struct iovec){0};
     return (struct iovec){.iov_base = in->destination, .iov_len = in->payload_left};
 }

@@ -27,6 +27,7 @@
 #include <netboot-target/util/pool.h>
 
 #define SCRATCH_BYTES     (256u << 10)
+#define ONE_SEGMENT_BYTES (9u << 10)  /* of TCP, with jumbo frames */
 #define BESIDE_BULK_BYTES 512         /* read behind a payload: the next header and a little */
 #define NOTSENT_LOW_BYTES (256 << 10) /* bounds pinned pages and what an abort can't recall */
 
@@ -85,13 +86,55 @@ static void on_pump(struct ev_loop *loop, ev_prepare *watcher, int events)
 /* ── input ───────────────────────────────────────────────────────────────────────────────────────
  */
 
-/* iPXE sends a PDU's header and data as two segments and waits for the first to be acknowledged;
- * with delayed ACKs each such PDU would cost 40 ms. It also shall not have to wait for a slow disk
- * to hear that its command has come. */
-static void acknowledge_now(const struct client *client)
+/* iPXE sends a PDU's header and data as two segments and waits for the first to be acknowledged, as
+ * for each one of a long payload; with delayed ACKs each would cost 40 ms. It also shall not have
+ * to wait for a slow disk to hear that its command has come. Who sends more at once does not wait.
+ */
+static void acknowledge_now(const struct client *client, size_t got)
 {
-    if (iscsi_connection_is_waited_for(client->connection))
+    if (got <= ONE_SEGMENT_BYTES && iscsi_connection_is_waited_for(client->connection))
         setsockopt(client->socket, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
+}
+
+/* Large payloads come in a row: the next one shall go straight to its place, too, so no more is
+ * read than a header, until that turns out to be wrong. */
+static size_t scratch_wanted(const struct client *client)
+{
+    return client->in_bulk ? BESIDE_BULK_BYTES : SCRATCH_BYTES;
+}
+
+/* Reads once. Returns how much; 0: that is all for now. */
+static size_t client_receive(struct client *client)
+{
+    struct iscsi_server *iscsi = client->server;
+    struct iovec iov[2] = {
+        iscsi_connection_bulk(client->connection),
+        {.iov_base = iscsi->scratch, .iov_len = scratch_wanted(client)}
+    };
+    size_t first = iov[0].iov_len ? 0 : 1;
+    ssize_t got = readv(client->socket, iov + first, (int)(2 - first));
+    if (got < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            client_close(client, strerror(errno));
+        return 0;
+    }
+    if (!got) {
+        client_close(client, "closed by the initiator");
+        return 0;
+    }
+    size_t bulk = min_of((size_t)got, iov[0].iov_len);
+    int result = iscsi_connection_received(client->connection, bulk, iscsi->scratch,
+                                           (size_t)got - bulk, server_now_us(iscsi->server));
+    if (result) {
+        client_say_last(client, "protocol error");
+        return 0;
+    }
+    acknowledge_now(client, (size_t)got);
+    client_mark_dirty(client);
+    bool filled = (size_t)got - bulk == iov[1].iov_len;
+    bool expects_bulk = iscsi_connection_bulk(client->connection).iov_len;
+    client->in_bulk = expects_bulk || (client->in_bulk && !filled);
+    return expects_bulk && filled ? (size_t)got : 0;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
@@ -99,33 +142,11 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
     (void)loop;
     (void)events;
     struct client *client = watcher->data;
-    struct iscsi_server *iscsi = client->server;
-    struct iovec iov[2] = {
-        iscsi_connection_bulk(client->connection),
-        {.iov_base = iscsi->scratch, .iov_len = SCRATCH_BYTES}
-    };
-    size_t first = iov[0].iov_len ? 0 : 1;
-    if (!first) /* large payloads come in a row: the next one shall go straight to its place, too */
-        iov[1].iov_len = BESIDE_BULK_BYTES;
-    ssize_t got = readv(client->socket, iov + first, (int)(2 - first));
-    if (got < 0) {
-        if (errno != EAGAIN && errno != EINTR)
-            client_close(client, strerror(errno));
-        return;
-    }
-    if (!got) {
-        client_close(client, "closed by the initiator");
-        return;
-    }
-    size_t bulk = min_of((size_t)got, iov[0].iov_len);
-    int result = iscsi_connection_received(client->connection, bulk, iscsi->scratch,
-                                           (size_t)got - bulk, server_now_us(iscsi->server));
-    if (result) {
-        client_say_last(client, "protocol error");
-        return;
-    }
-    acknowledge_now(client);
-    client_mark_dirty(client);
+    size_t received = 0, got;
+    do {
+        got = client_receive(client);
+        received += got;
+    } while (got && received < SCRATCH_BYTES);
 }
 
 /* ── life of a connection ────────────────────────────────────────────────────────────────────────

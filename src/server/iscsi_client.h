@@ -14,6 +14,7 @@ struct client {
     ev_io readable, writable;
     ev_timer held; /* until then nothing is read: its address failed to log in too often */
     bool dirty;
+    bool in_bulk; /* the last thing that came was a large payload */
     struct unsent *unsent;
     struct late_fetch *late_fetch;
     void *late_buffer; /* what it read; the segment that is being sent lies in it */

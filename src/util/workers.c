@@ -79,10 +79,11 @@ static struct job *begin_next_jobs(struct workers *workers)
     return batch;
 }
 
-static void finish_jobs(struct workers *workers, struct job *batch)
+/* True: the loop has to be told. */
+static bool finish_jobs(struct workers *workers, struct job *batch)
 {
     struct job_queue *queue = batch->queue;
-    bool wake = !workers->finished;
+    bool is_first = !workers->finished;
     struct job *last = batch;
     while (last->next)
         last = last->next;
@@ -90,8 +91,25 @@ static void finish_jobs(struct workers *workers, struct job *batch)
     workers->finished_last = &last->next;
     queue->running--;
     list_if_ready(queue);
-    if (wake)
-        (void)!write(workers->descriptor, &(uint64_t){1}, sizeof(uint64_t));
+    return is_first;
+}
+
+/* Whoever is woken takes the lock at once: it must be free by then, or the two wake each other
+ * once more. */
+static void tell_loop(struct workers *workers)
+{
+    pthread_mutex_unlock(&workers->lock);
+    (void)!write(workers->descriptor, &(uint64_t){1}, sizeof(uint64_t));
+    pthread_mutex_lock(&workers->lock);
+}
+
+static void wait_for_work(struct workers *workers)
+{
+    workers->idle++;
+    pthread_cond_wait(&workers->work, &workers->lock);
+    workers->idle--;
+    if (workers->signalled)
+        workers->signalled--;
 }
 
 static void *work(void *context)
@@ -100,11 +118,7 @@ static void *work(void *context)
     pthread_mutex_lock(&workers->lock);
     while (!workers->ending) {
         if (!workers->ready) {
-            workers->idle++;
-            pthread_cond_wait(&workers->work, &workers->lock);
-            workers->idle--;
-            if (workers->signalled)
-                workers->signalled--;
+            wait_for_work(workers);
             continue;
         }
         struct job *batch = begin_next_jobs(workers);
@@ -114,7 +128,8 @@ static void *work(void *context)
         for (struct job *job = batch; job; job = job->next)
             job->run(job);
         pthread_mutex_lock(&workers->lock);
-        finish_jobs(workers, batch);
+        if (finish_jobs(workers, batch))
+            tell_loop(workers);
     }
     pthread_mutex_unlock(&workers->lock);
     return NULL;
@@ -218,14 +233,14 @@ void workers_kick(struct workers *workers)
     for (const struct job_queue *queue = workers->ready; queue; queue = queue->next)
         wanted += threads_wanted(queue);
     unsigned coming = workers->signalled;
-    while (coming < wanted && workers->signalled < workers->idle) {
+    unsigned woken = 0;
+    for (; coming < wanted && workers->signalled < workers->idle; coming++, woken++)
         workers->signalled++;
-        coming++;
-        pthread_cond_signal(&workers->work);
-    }
     for (; coming < wanted && workers->started < workers->limit; coming++)
         start_thread(workers);
     pthread_mutex_unlock(&workers->lock);
+    for (; woken; woken--) /* the lock is free for them */
+        pthread_cond_signal(&workers->work);
 }
 
 bool job_queue_cancel(struct job_queue *queue, struct job *job)
