@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *count, char ***arguments) __attribute__((weak));
 
 static int replay_file(const char *path)
 {
@@ -51,7 +52,7 @@ static int replay_folder(const char *folder, unsigned *count)
 int main(int argc, char **argv)
 {
     unsigned count = 0;
-    int failed = 0;
+    int failed = LLVMFuzzerInitialize ? LLVMFuzzerInitialize(&argc, &argv) : 0;
     for (int i = 1; i < argc; i++)
         failed |= replay_folder(argv[i], &count);
     if (!count)

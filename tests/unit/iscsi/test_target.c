@@ -289,8 +289,8 @@ static void test_find(void **state)
     assert_ptr_equal(iscsi_node_find_target(fixture.node, TARGET), fixture.target);
     assert_ptr_equal(iscsi_node_find_target(fixture.node, "IQN.2026-11.local.netboot-target:Disk"),
                      fixture.target);
-    static const char *const others[] = {"", "iqn.2026-11.local.netboot-target:dis", TARGET "x",
-                                         " " TARGET, "*"};
+    static const char *const others[] = {"", "iqn.2026-11.local.netboot-target:dis", (TARGET "x"),
+                                         (" " TARGET), "*"};
     for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
         assert_null(iscsi_node_find_target(fixture.node, others[i]));
     struct iscsi_target *twin = iscsi_target_new(&options, NULL, NULL);
