@@ -214,7 +214,7 @@ list() {
     grep -qx iscsi-initiator-utils /state/packages || return 0
     echo usr/sbin/iscsiadm; echo usr/sbin/iscsiroot
     echo usr/lib/modules/6.9/iscsi_tcp.ko.xz; echo usr/lib/modules/6.9/iscsi_ibft.ko.xz
-    for file in $(sed -n 's/^install_items+="\\(.*\\)"/\\1/p' /etc/dracut.conf.d/*.conf); do
+    for file in $(sed -n 's/^ *install_items+="\\(.*\\)"/\\1/p' /etc/dracut.conf.d/*.conf); do
         [ -e $file ] && echo ${file#/}
     done
 }

@@ -316,31 +316,24 @@ END
 
 contents_dracut() {
     cat <<'END'
-# The image boots this disk in its own machine and, over iSCSI, in any other.
+# The image boots this disk in its own machine and, over iSCSI, in any other. dracut runs this file:
+# without open-iscsi it still has to make an image.
 hostonly="no"
 hostonly_cmdline="no"
-END
-    # Named, or dracut takes systemd-networkd where NetworkManager is missing, and leaves it out
-    # again without a word where dbus is missing too.
-    if [ $generator = dracut ] && ! nm_makes_network && ls -d /usr/lib/dracut/modules.d/*network-legacy \
-        >/dev/null 2>&1; then
-        say 'add_dracutmodules+=" network-legacy network iscsi "'
-    else
-        say 'add_dracutmodules+=" network iscsi "'
+if type -P iscsiadm >/dev/null && compgen -G "/usr/lib/dracut/modules.d/*iscsi" >/dev/null; then
+    add_dracutmodules+=" network iscsi "
+    # Named where there is no NetworkManager, or dracut takes systemd-networkd, and leaves that out
+    # again without a word where dbus is missing.
+    if ! compgen -G "/usr/lib*/nm-initrd-generator" >/dev/null &&
+        ! compgen -G "/usr/lib/NetworkManager/nm-initrd-generator" >/dev/null &&
+        compgen -G "/usr/lib/dracut/modules.d/*network-legacy" >/dev/null; then
+        add_dracutmodules+=" network-legacy "
     fi
-    cat <<'END'
-install_items+=" /etc/conf.d/netboot-initiator.conf "
-# Debian's iscsid.service runs this first.
-install_optional_items+=" /lib/open-iscsi/startup-checks.sh /usr/lib/open-iscsi/startup-checks.sh "
+    install_items+=" /etc/conf.d/netboot-initiator.conf "
+    # Debian's iscsid.service runs this first.
+    install_optional_items+=" /lib/open-iscsi/startup-checks.sh /usr/lib/open-iscsi/startup-checks.sh "
+fi
 END
-}
-
-nm_makes_network() {
-    for program in /usr/libexec/nm-initrd-generator /usr/lib/nm-initrd-generator \
-        /usr/lib/NetworkManager/nm-initrd-generator; do
-        [ ! -x $program ] || return 0
-    done
-    return 1
 }
 
 # dracut's scripts read /etc/conf.d before they look for words on the kernel's command line.
@@ -799,12 +792,22 @@ install() {
 
 # --- uninstall ------------------------------------------------------------------------------------
 
+restore_files() {
+    recorded new | while read -r file; do
+        rm -f "$file"
+    done
+    recorded kept | while read -r file; do
+        mkdir -p "$(dirname "$file")" && put_back "$file"
+    done
+}
+
 take_back() {
     mkdir -p $state/work
     list_untouched_images
     recorded link | while read -r link; do
         rm -f "$link"
     done
+    restore_files
     packages=$(recorded package | while read -r package; do
         ! is_installed "$package" && [ $manager != rpm-ostree ] || printf '%s ' "$package"
     done)
@@ -812,12 +815,8 @@ take_back() {
         # shellcheck disable=SC2086 # a list of names
         remove_packages $packages </dev/null || say "the packages stay: remove them by hand" >&2
     fi
-    recorded new | while read -r file; do
-        rm -f "$file"
-    done
-    recorded kept | while read -r file; do
-        mkdir -p "$(dirname "$file")" && put_back "$file"
-    done
+    # Once more: a package may have taken its folder away with all that was in it.
+    restore_files
     restore_images
     recorded dir | sed '1!G;h;$!d' | while read -r folder; do
         rmdir "$folder" 2>/dev/null
