@@ -7,7 +7,7 @@
 #include "boot_access.h"
 #include "boot_files.h"
 #include "boot_journal.h"
-#include "boot_menu.h"
+#include "boot_kernels.h"
 #include "boot_source.h"
 #include "http_server.h"
 
@@ -144,7 +144,7 @@ static void get_kernel(void *context, const struct http_request *request,
     struct server *server = context;
     if (!boot_access_admits(server, request, response))
         return;
-    struct boot_blob *blob = boot_menu_find_file(server, request->captures[0]);
+    struct boot_blob *blob = boot_kernels_find(server, request->captures[0]);
     if (!blob) {
         http_response_text(response, 404, "There is no such file, or its time is over.");
         return;

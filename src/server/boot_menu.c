@@ -8,9 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-#include <openssl/crypto.h>
-
 #include "boot_asking.h"
+#include "boot_kernels.h"
 #include "boot_menu.h"
 #include "discovery.h"
 
@@ -21,104 +20,13 @@
 #include <netboot-target/util/log.h>
 
 #define CHOICES_RECORD "menu-choices"
-#define FILES_LIMIT    64u /* named by scripts and not fetched yet */
-#define FILE_LIFE_MS   600000u
 #define ENTRIES_LIMIT  (BOOT_CATALOG_ENTRIES_LIMIT + 65u)
 #define TEXT_BYTES     160u
-#define PATH_BYTES     (sizeof "/kernel//" + BOOT_ACCESS_FILE_BYTES + 256u)
-
-/* A file that a script was sent with the URL of. It stays what it is through a rescan. */
-struct named_file {
-    struct boot_blob *blob;
-    char key[BOOT_ACCESS_FILE_BYTES];
-    uint64_t until_ms;
-};
 
 struct boot_menu_state {
     struct boot_choices *choices;
     bool is_saving, is_stale; /* a record is on its way; it is not the newest any more */
-    struct named_file files[FILES_LIMIT];
-    unsigned file_count;
-    ev_timer expiry; /* lets go of them */
 };
-
-static uint64_t now_ms(const struct server *server)
-{
-    return server_now_us(server) / 1000;
-}
-
-/* ── files that scripts name ─────────────────────────────────────────────────────────────────────
- */
-
-static void drop_file(struct boot_menu_state *menu, unsigned index)
-{
-    boot_blob_unref(menu->files[index].blob);
-    menu->files[index] = menu->files[--menu->file_count];
-}
-
-static void drop_expired(struct server *server)
-{
-    struct boot_menu_state *menu = server->boot_menu;
-    for (unsigned i = menu->file_count; i-- > 0;)
-        if (menu->files[i].until_ms <= now_ms(server))
-            drop_file(menu, i);
-}
-
-static void on_expiry(struct ev_loop *loop, ev_timer *watcher, int events)
-{
-    (void)events;
-    struct server *server = watcher->data;
-    drop_expired(server);
-    if (!server->boot_menu->file_count)
-        ev_timer_stop(loop, watcher);
-}
-
-static struct named_file *find_blob(struct boot_menu_state *menu, const struct boot_blob *blob)
-{
-    for (unsigned i = 0; i < menu->file_count; i++)
-        if (menu->files[i].blob == blob)
-            return &menu->files[i];
-    return NULL;
-}
-
-static struct named_file *add_file(struct server *server, struct boot_blob *blob)
-{
-    struct boot_menu_state *menu = server->boot_menu;
-    unsigned oldest = 0;
-    for (unsigned i = 1; i < menu->file_count; i++)
-        if (menu->files[i].until_ms < menu->files[oldest].until_ms)
-            oldest = i;
-    if (menu->file_count == FILES_LIMIT)
-        drop_file(menu, oldest);
-    struct named_file *file = &menu->files[menu->file_count++];
-    file->blob = boot_blob_ref(blob);
-    boot_access_file_key(server, blob->sha256, file->key);
-    return file;
-}
-
-/* The path of its URL, good for some minutes. */
-static void name_file(struct server *server, const struct boot_catalog_file *file,
-                      char ret_path[PATH_BYTES])
-{
-    struct named_file *named = find_blob(server->boot_menu, file->blob);
-    if (!named)
-        named = add_file(server, file->blob);
-    named->until_ms = now_ms(server) + FILE_LIFE_MS;
-    ev_timer_again(server->loop, &server->boot_menu->expiry);
-    snprintf(ret_path, PATH_BYTES, "/kernel/%s/%s", named->key, file->name);
-}
-
-struct boot_blob *boot_menu_find_file(struct server *server, const char *key)
-{
-    struct boot_menu_state *menu = server->boot_menu;
-    if (!menu || strlen(key) != BOOT_ACCESS_FILE_BYTES - 1)
-        return NULL;
-    drop_expired(server);
-    for (unsigned i = 0; i < menu->file_count; i++)
-        if (CRYPTO_memcmp(menu->files[i].key, key, BOOT_ACCESS_FILE_BYTES) == 0)
-            return boot_blob_ref(menu->files[i].blob);
-    return NULL;
-}
 
 /* ── what was chosen last ────────────────────────────────────────────────────────────────────────
  */
@@ -248,17 +156,17 @@ static int put_command_line(const struct asking *asking, const struct boot_entry
 static int put_kernel(struct asking *asking, const struct boot_catalog *catalog,
                       const struct boot_entry *entry, struct error *error)
 {
-    char line[BOOT_COMMAND_LINE_BYTES + 1], path[PATH_BYTES];
-    char initrds[BOOT_ENTRY_INITRDS_LIMIT][PATH_BYTES];
+    char line[BOOT_COMMAND_LINE_BYTES + 1], path[BOOT_KERNEL_PATH_BYTES];
+    char initrds[BOOT_ENTRY_INITRDS_LIMIT][BOOT_KERNEL_PATH_BYTES];
     const char *initrd_paths[BOOT_ENTRY_INITRDS_LIMIT];
     struct buffer command_line;
     buffer_init_fixed(&command_line, line, sizeof line);
     int result = put_command_line(asking, entry, &command_line, error);
     if (result)
         return result;
-    name_file(asking->server, &catalog->files[entry->kernel], path);
+    boot_kernels_name(asking->server, &catalog->files[entry->kernel], path);
     for (unsigned i = 0; i < entry->initrd_count; i++) {
-        name_file(asking->server, &catalog->files[entry->initrds[i]], initrds[i]);
+        boot_kernels_name(asking->server, &catalog->files[entry->initrds[i]], initrds[i]);
         initrd_paths[i] = initrds[i];
     }
     const struct boot_kernel kernel = {.path = path,
@@ -490,9 +398,9 @@ static int put_later(struct asking *asking)
 static int answer_menu(struct asking *asking)
 {
     const struct boot_decision *decision = &asking->decision;
-    bool has_others = asking->server->config->menu.items.count && decision->target &&
-                      decision->reason == BOOT_REASON_NOT_READY;
-    if (decision->verdict != BOOT_START && !has_others)
+    bool has_others =
+        asking->server->config->menu.items.count && decision->reason == BOOT_REASON_NOT_READY;
+    if (!decision->target || (decision->verdict != BOOT_START && !has_others))
         return boot_asking_put_refusal(asking);
     return must_wait(asking) ? put_later(asking) : put_menu(asking);
 }
@@ -527,16 +435,17 @@ static int answer_choice(struct asking *asking)
 {
     struct boot_answer *answer = asking->answer;
     char choice[BOOT_CHOICE_BYTES];
-    bool is_item = false;
     if (http_query_value(asking->question->query, "choice", choice, sizeof choice) ||
         !boot_choice_is_valid(choice))
         return put_way_back(asking, "Nothing was chosen.");
-    is_item = behind(choice, "item:");
-    if (asking->decision.verdict != BOOT_START &&
-        !(is_item && asking->decision.reason == BOOT_REASON_NOT_READY))
+    bool is_without_disk =
+        behind(choice, "item:") && asking->decision.reason == BOOT_REASON_NOT_READY;
+    if (asking->decision.verdict != BOOT_START && !is_without_disk)
         return boot_asking_put_refusal(asking);
     int result = put_choice(asking, choice);
-    if (result || !(answer->kind == BOOT_ANSWER_START || (is_item && *answer->words)))
+    bool is_taken = answer->kind == BOOT_ANSWER_START ||
+                    (answer->kind == BOOT_ANSWER_PASS && *answer->words); /* an item's lines */
+    if (result || !is_taken)
         return result;
     remember(asking, choice);
     snprintf(answer->choice, sizeof answer->choice, "%s", choice);
@@ -551,7 +460,9 @@ int boot_menu_answer(struct asking *asking)
         [BOOT_PAGE_RELOAD] = answer_reload,
         [BOOT_PAGE_CHOICE] = answer_choice,
     };
-    return asking->server->boot_menu ? pages[asking->question->page](asking) : -ENOMEM;
+    return asking->server->boot_menu && asking->server->boot_kernels
+               ? pages[asking->question->page](asking)
+               : -ENOMEM;
 }
 
 /* ── life ────────────────────────────────────────────────────────────────────────────────────────
@@ -568,9 +479,6 @@ int boot_menu_start(struct server *server, struct error *error)
         free(menu);
         return error_set(error, -ENOMEM, "out of memory");
     }
-    ev_init(&menu->expiry, on_expiry);
-    menu->expiry.repeat = FILE_LIFE_MS / 1e3;
-    menu->expiry.data = server;
     server->boot_menu = menu;
     return 0;
 }
@@ -580,9 +488,6 @@ void boot_menu_free(struct server *server)
     struct boot_menu_state *menu = take_pointer(server->boot_menu);
     if (!menu)
         return;
-    ev_timer_stop(server->loop, &menu->expiry);
-    while (menu->file_count)
-        drop_file(menu, menu->file_count - 1);
     boot_choices_free(menu->choices);
     free(menu);
 }

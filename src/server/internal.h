@@ -21,7 +21,8 @@
  *   boot_http.c     boot files and scripts by HTTP
  *   boot_access.c   the menu's password, and keys for those who proved it
  *   setup_http.c    setup scripts by HTTP
- *   boot_menu.c     the menu: what can be chosen, what was, kernels by HTTP
+ *   boot_menu.c     the menu: what can be chosen, what was
+ *   boot_kernels.c  kernels on their way to clients
  *   boot_source.c   what each client boots
  *   boot_files.c    the loaders, kept in memory
  *   boot_journal.c  the journal: who did what, in the log and in the status
@@ -122,6 +123,7 @@ struct boot_http;
 struct setup_http;
 struct boot_access;
 struct boot_menu_state;
+struct boot_kernels;
 struct boot_source;
 struct boot_files;
 struct boot_journal;
@@ -154,6 +156,7 @@ struct server {
     struct setup_http *setup_http;
     struct boot_access *boot_access;
     struct boot_menu_state *boot_menu;
+    struct boot_kernels *boot_kernels;
     struct boot_journal *boot_journal;
     struct discovery *discovery;     /* NULL: out of memory */
     struct invitations *invitations; /* NULL: nobody has fetched a script yet */

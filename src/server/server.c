@@ -12,6 +12,7 @@
 #include "boot_access.h"
 #include "boot_files.h"
 #include "boot_journal.h"
+#include "boot_kernels.h"
 #include "boot_menu.h"
 #include "boot_source.h"
 #include "discovery.h"
@@ -406,8 +407,9 @@ static void raise_descriptor_limit(void)
 static void start_booting(struct server *server)
 {
     static int (*const parts[])(struct server * server, struct error * error) = {
-        boot_journal_start, boot_files_start, boot_access_start, boot_menu_start,
-        setup_http_start,   boot_http_start,  tftp_server_start, dhcp_server_start,
+        boot_journal_start, boot_files_start,  boot_access_start,
+        boot_kernels_start, boot_menu_start,   setup_http_start,
+        boot_http_start,    tftp_server_start, dhcp_server_start,
     };
     struct error error;
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
@@ -456,7 +458,8 @@ static void finish(struct server *server)
     boot_source_free(server);
     invitations_free(server);
     boot_files_free(server);
-    boot_menu_free(server); /* has files of discovery's */
+    boot_menu_free(server);
+    boot_kernels_free(server); /* it has files of discovery's */
     discovery_free(server);
     boot_access_free(server);
     iscsi_server_free(server);

@@ -414,8 +414,11 @@ def test_memory(report, daemon):
         daemon.find()
     with report.test("who may not boot is not remembered"):
         daemon.choose(CLOSED, "entry:next")
+        daemon.choose(ASKS, "item:vault")
+        daemon.choose(ASKS, "entry:gone")
         record = (daemon.state / "menu-choices").read_text()
         assert f"{CLOSED.replace(':', '-')} disk\n" in record, record  # what it chose by its key
+        assert f"{ASKS.replace(':', '-')} item:rescue\n" in record, record
     with report.test("a record that nobody can read does no harm"):
         daemon.stop()
         (daemon.state / "menu-choices").write_bytes(bytes(range(256)) * 100)

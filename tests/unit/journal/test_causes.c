@@ -317,6 +317,47 @@ TEST(test_disk_not_ready)
     assert_stopped(fixture, "Its disk is not ready: LUN 0 is not there.");
 }
 
+/* Whatever time a person takes is no stop; a wrong password is one, until the right one came. */
+TEST(test_menu_and_password)
+{
+    bios_file(fixture);
+    ipxe_offer(fixture);
+    STEP(fixture, .step = JOURNAL_SCRIPT_LOGIN, .detail = "it needs the password");
+    sleep_s(fixture, 10000);
+    assert_state(fixture, JOURNAL_WAITING);
+    STEP(fixture, .step = JOURNAL_SCRIPT_PASSWORD, .detail = "once");
+    assert_stopped(fixture, "The user or password is wrong (once).");
+    STEP(fixture, .step = JOURNAL_SCRIPT_MENU, .detail = "target laptop LUN 0");
+    sleep_s(fixture, 10000);
+    assert_state(fixture, JOURNAL_WAITING);
+    STEP(fixture, .step = JOURNAL_SCRIPT_CHOICE, .detail = "entry:debian");
+    assert_state(fixture, JOURNAL_BOOTING);
+    sleep_s(fixture, 21);
+    assert_stopped(fixture, "Someone at the machine stopped it, or it was switched off");
+}
+
+TEST(test_kernel_by_http)
+{
+    script(fixture);
+    STEP(fixture, .step = JOURNAL_LOGIN, .detail = "laptop");
+    STEP(fixture, .step = JOURNAL_KERNEL, .detail = "vmlinuz", .bytes = 8000000);
+    STEP(fixture, .step = JOURNAL_KERNEL, .detail = "initrd.img", .bytes = 40000000);
+    sleep_s(fixture, 170);
+    assert_state(fixture, JOURNAL_BOOTING);
+    sleep_s(fixture, 11);
+    assert_stopped(fixture, "The initramfs did not find its disk over iSCSI: prepare the system");
+    STEP(fixture, .step = JOURNAL_OS_LOGIN, .detail = "laptop");
+    assert_state(fixture, JOURNAL_BOOTING);
+}
+
+TEST(test_kernel_that_broke_off)
+{
+    script(fixture);
+    STEP(fixture, .step = JOURNAL_LOGIN, .detail = "laptop");
+    STEP(fixture, .step = JOURNAL_KERNEL_FAILED, .detail = "initrd.img: the client broke");
+    assert_stopped(fixture, "The machine has too little memory for its kernel and initrd.");
+}
+
 /* --- iSCSI ---------------------------------------------------------------------------------------
  */
 
@@ -489,6 +530,9 @@ int main(void)
         cmocka_unit_test(test_no_address_for_ipxe),
         cmocka_unit_test(test_may_not_boot),
         cmocka_unit_test(test_disk_not_ready),
+        cmocka_unit_test(test_menu_and_password),
+        cmocka_unit_test(test_kernel_by_http),
+        cmocka_unit_test(test_kernel_that_broke_off),
         cmocka_unit_test(test_port_3260_filtered),
         cmocka_unit_test(test_wrong_chap_secret),
         cmocka_unit_test(test_wrong_target_secret),
