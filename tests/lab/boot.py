@@ -35,6 +35,9 @@ class Plan:
     dhcp: str = "proxy"      # "proxy": beside a DHCP server; "none": ours is the only one
     variant: str = "dracut"
     chainload: str = "missing-features"
+    limits: str = ""         # of the daemon, when they are not the default ones
+    faults: dict = None      # of the cable to the server: bad_wire.Faults
+    seed: int = 1
     ipv6_router: bool = False  # one that advertises itself, which firmware waits for
 
 
@@ -104,6 +107,7 @@ sanboot iscsi:{SERVER}::{self.target.port}:1:{self.target.name} || shell
 class BootTarget(NetbootTarget):
     """netboot-target with its boot services, for one client that is known by its MAC."""
     plan = None
+    shared = False
 
     def services(self):
         auto = '; fallback-address = "192.168.77.1/24"' if self.plan.dhcp == "none" else ""
@@ -111,6 +115,7 @@ class BootTarget(NetbootTarget):
 interfaces = ( {{ name = "eth0"; dhcp = "auto"{auto} }} )
 boot = {{ chainload = "{self.plan.chainload}" }}
 clients = ( {{ mac = "{MAC}"; target = "lab" }} )
+limits = {{ {self.plan.limits} }}
 """
 
 
@@ -153,7 +158,13 @@ class BootLab:
             self.wire = stack.enter_context(Segment())
             # Alone on the cable netboot-target takes its address itself.
             alone = self.plan.dhcp == "none" and self.serving == "netboot-target"
-            self.server = self.wire.add_host("server", *([] if alone else [f"{SERVER}/24"]))
+            addresses = [] if alone else [f"{SERVER}/24"]
+            if self.plan.faults:
+                self.server, self.bad_wire = self.wire.add_far_host("server", *addresses,
+                                                                    seed=self.plan.seed)
+                self.bad_wire.set(**self.plan.faults)
+            else:
+                self.server = self.wire.add_host("server", *addresses)
             if self.plan.dhcp == "proxy":
                 router = self.wire.add_host("router", f"{ROUTER}/24", "fd77::1/64")
                 advertising = ["--enable-ra", "--dhcp-range=fd77::,ra-only"]
@@ -184,7 +195,7 @@ class BootLab:
     def target(self):
         return self.server_side.target
 
-    def power_on(self):
+    def power_on(self, *more_options):
         """Gives the machine, running; it belongs to the lab."""
         options = tap_network(self.wire.add_tap(), MAC, rom=None if self.plan.own_rom else "")
         if self.plan.uefi:
@@ -193,8 +204,8 @@ class BootLab:
                 for family in "IPv4", "IPv6":
                     options += ["-fw_cfg",
                                 f"name=opt/org.tianocore/{family}PXESupport,string=no"]
-        machine = Machine(self.folder, "machine", *options, namespace=self.wire.namespace,
-                          memory_mib=1024, log=self.log / "console.log")
+        machine = Machine(self.folder, "machine", *options, *more_options,
+                          namespace=self.wire.namespace, memory_mib=1024, log=self.log / "console.log")
         self.stack.enter_context(machine)
         return machine
 
@@ -288,6 +299,10 @@ def judge_wire(report, lab):
     else:
         report.check("the machine has its address from us", given == {MAC},
                      f"{len(replies)} answers, addresses for {given}")
+    if plan.faults:
+        counts = lab.bad_wire.counts()
+        report.check("the cable did what it was told to", counts["lost"] > 100, counts)
+        step(f"the cable: {counts}")
     if not plan.http_boot and (plan.chainload == "always" or not plan.own_rom):
         loader = "snponly.efi" if plan.uefi else "undionly.kpxe"
         asked = list(tftp_requests(lab.capture_file))

@@ -111,11 +111,13 @@ class Machine:
         if line != "ready":
             raise LabError(f"the guest said {line!r}")
 
-    def wait_for_console(self, text, seconds):
+    def wait_for_console(self, text, seconds, times=1):
+        """Waits until the console has shown the text so many times; gives the time since power-on."""
         def there():
             if not self.process.running:
-                raise LabError(f"the machine ended before '{text}':\n{self.console()[-2000:]}")
-            return text in self.console()
+                raise LabError(f"the machine ended before '{text}':\n{self.console()[-2000:]}\n"
+                               f"{self.process.output()[-2000:]}")
+            return self.console().count(text) >= times
         try:
             wait_for(there, seconds, f"'{text}' on the console")
         except LabError as error:
@@ -137,6 +139,18 @@ class Machine:
         """Runs a shell script in the guest; gives its output, or (exit code, output)."""
         self.begin(script)
         return self.result(seconds, check)
+
+    def freeze(self):
+        """As a suspended host does to its guests: no instruction runs, no packet is taken."""
+        self.command("stop")
+
+    def go_on(self):
+        self.command("cont")
+
+    def reset(self):
+        """The reset button. From then on a reboot of the guest's own does not end the machine."""
+        self.command("set-action", reboot="reset")
+        self.command("system_reset")
 
     def wait_for_power_off(self, seconds):
         try:

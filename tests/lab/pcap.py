@@ -1,4 +1,5 @@
-"""Reads what Segment.capture() recorded: just enough of Ethernet, IPv4, UDP, DHCP and TFTP for checks."""
+"""Reads what Segment.capture() recorded: just enough of Ethernet, IPv4, UDP, TCP, DHCP, TFTP and iSCSI for
+checks."""
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -85,3 +86,73 @@ def tftp_requests(path):
     for datagram in datagrams(path):
         if datagram.destination_port == 69 and datagram.payload[:2] == b"\0\1":
             yield datagram.payload[2:].split(b"\0")[0].decode(errors="replace")
+
+
+@dataclass
+class TcpSegment:
+    time: float
+    source: tuple  # address, port
+    destination: tuple
+    sequence: int
+    acknowledged: int
+    flags: int
+    length: int     # of its payload on the wire
+    payload: bytes  # what was captured of it
+
+
+def tcp_segments(path):
+    for time, frame in packets(path):
+        if frame[12:14] != b"\x08\0" or len(frame) < 54 or frame[23] != socket.IPPROTO_TCP:
+            continue
+        header = 14 + (frame[14] & 15) * 4
+        source, destination, sequence, acknowledged = struct.unpack_from(">HHII", frame, header)
+        data = header + (frame[header + 12] >> 4) * 4
+        length = struct.unpack_from(">H", frame, 16)[0] + 14 - data
+        yield TcpSegment(time, (socket.inet_ntoa(frame[26:30]), source),
+                         (socket.inet_ntoa(frame[30:34]), destination), sequence, acknowledged,
+                         frame[header + 13], length, frame[data:data + length])
+
+
+def is_behind(sequence, other):
+    """Sequence numbers wrap (RFC 9293 §3.4)."""
+    return (other - sequence) & 0xffffffff < 1 << 31
+
+
+@dataclass
+class Login:
+    """The first Login Request of a connection (RFC 7143 §11.12)."""
+    time: float
+    client: tuple
+    isid: str
+    tsih: int
+
+
+def iscsi_logins(path, port=3260):
+    found = set()
+    for segment in tcp_segments(path):
+        if segment.destination[1] == port and segment.payload[:1] == b"\x43" and \
+                len(segment.payload) >= 16 and segment.source not in found:
+            found.add(segment.source)
+            yield Login(segment.time, segment.source, segment.payload[8:14].hex(),
+                        int.from_bytes(segment.payload[14:16], "big"))
+
+
+def acknowledgement_delays(path, server_ports, clients=None):
+    """Seconds from each new segment of data for the server until its first acknowledgement, as
+    [(delay, segment)]; `clients` narrows it to these (address, port)."""
+    waiting, newest, delays = {}, {}, []
+    for segment in tcp_segments(path):
+        client = segment.source if segment.destination[1] in server_ports else segment.destination
+        if clients is not None and client not in clients:
+            continue
+        end = (segment.sequence + segment.length) & 0xffffffff
+        if segment.destination[1] in server_ports:
+            if segment.length and (client not in newest or not is_behind(end, newest[client])):
+                newest[client] = end
+                waiting.setdefault(client, []).append((end, segment))
+        elif segment.source[1] in server_ports:
+            queue = waiting.get(client, [])
+            while queue and is_behind(queue[0][0], segment.acknowledged):
+                asked = queue.pop(0)[1]
+                delays.append((segment.time - asked.time, asked))
+    return delays

@@ -84,6 +84,7 @@ class NetbootTarget(Target):
     name = "iqn.2026-11.local.netboot-target:lab"
     first_lun = 0
     status_port = 0
+    shared = True  # any test may log in under any name
 
     def config(self):
         words = []
@@ -103,7 +104,7 @@ portals = [ {portals} ]
 state-directory = "{self.folder}/state"
 targets = ( {{
   name = "lab"
-  shared = true
+  shared = {str(self.shared).lower()}
   iqn = "{self.name}"
   luns = ( {", ".join(words)} )
   auth = {auth}
