@@ -39,10 +39,8 @@ static bool take_known(struct arguments *arguments, const char *text)
         return false;
     struct discover_known *known = &arguments->known[options->known_count++];
     for (unsigned i = 0; i < sizeof known->sha256; i++) {
-        unsigned byte;
-        if (sscanf(text + 2 * i, "%2x", &byte) != 1)
-            return false;
-        known->sha256[i] = (uint8_t)byte;
+        const char digits[3] = {text[2 * i], text[2 * i + 1]};
+        known->sha256[i] = (uint8_t)strtoul(digits, NULL, 16);
     }
     known->bytes = strtoull(text + 65, NULL, 10);
     return true;

@@ -162,8 +162,8 @@ const char *loader_filesystem_name(enum loader_filesystem_kind kind);
 /* From its first LOADER_HEAD_BYTES, or fewer. Kind unknown: none of these. */
 void loader_filesystem_read(struct loader_filesystem *ret_filesystem, const uint8_t *head,
                             size_t length);
-/* Does an XFS log end with an unmount record? -EINVAL: it is no log; else what `log` answers. */
-int loader_xfs_log_is_clean(const struct byte_source *log, bool *ret_clean);
+/* Does an XFS log end with an unmount record? -EINVAL: it is no log; else what `source` answers. */
+int loader_xfs_log_is_clean(const struct byte_source *source, bool *ret_clean);
 
 /* "GRUB", "Windows", …: whose boot code is in the first sector (512 bytes). NULL: none. */
 const char *loader_boot_code(const uint8_t sector[512], bool *ret_starts_linux);

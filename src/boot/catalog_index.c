@@ -178,7 +178,7 @@ static bool word_of(const json_t *object, const char *name, const char *const *w
 
 static bool is_made_of(const char *text, const char *signs)
 {
-    return text && *text && *text != '.' && strspn(text, signs) == strlen(text);
+    return *text && *text != '.' && strspn(text, signs) == strlen(text);
 }
 
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
@@ -228,10 +228,10 @@ static int take_blob(struct reading *reading, const json_t *from, struct boot_ca
 static int read_file(struct reading *reading, const json_t *from, struct boot_catalog_file *file)
 {
     const char *name = text_of(from, "name", NAME_BYTES_LIMIT);
-    if (!is_made_of(name, LOWER UPPER DIGITS "._-"))
+    if (!name || !is_made_of(name, LOWER UPPER DIGITS "._-"))
         return refuse(reading, "the name of a file");
-    for (unsigned i = 0; i + 1 < reading->catalog->file_count; i++)
-        if (!strcmp(reading->catalog->files[i].name, name))
+    for (const struct boot_catalog_file *other = reading->catalog->files; other < file; other++)
+        if (other->name && !strcmp(other->name, name))
             return refuse(reading, "two files of one name");
     file->name = strdup(name);
     if (!file->name)
@@ -279,12 +279,12 @@ static int read_names(struct reading *reading, const json_t *from, struct boot_e
 {
     const char *id = text_of(from, "id", BOOT_ENTRY_ID_BYTES - 1);
     const char *title = text_of(from, "title", BOOT_ENTRY_TITLE_BYTES - 1);
-    if (!is_made_of(id, LOWER DIGITS "._-") || boot_catalog_find(reading->catalog, id))
+    if (!id || !is_made_of(id, LOWER DIGITS "._-") || boot_catalog_find(reading->catalog, id))
         return refuse(reading, "the name of an entry");
     if (!title || !*title)
         return refuse(reading, "the title of an entry");
-    strcpy(entry->id, id);
-    strcpy(entry->title, title);
+    memcpy(entry->id, id, strlen(id) + 1);
+    memcpy(entry->title, title, strlen(title) + 1);
     return 0;
 }
 

@@ -26,7 +26,7 @@ struct collection {
     struct boot_catalog *catalog;
     struct origin origins[BOOT_CATALOG_FILES_LIMIT];
     uint64_t used_bytes;
-    bool any_kernel, any_prepared; /* for iSCSI */
+    bool any_kernel, any_prepared; /* that was looked into; for iSCSI */
     struct error *error;
 };
 
@@ -119,7 +119,7 @@ static void make_id(char to[BOOT_ENTRY_ID_BYTES], const char *from)
 static void make_unique_id(const struct boot_catalog *catalog, char id[BOOT_ENTRY_ID_BYTES])
 {
     char original[BOOT_ENTRY_ID_BYTES];
-    strcpy(original, id);
+    memcpy(original, id, sizeof original);
     for (unsigned n = 2; boot_catalog_find(catalog, id); n++)
         snprintf(id, BOOT_ENTRY_ID_BYTES, "%.58s-%u", original, n);
 }
@@ -151,7 +151,7 @@ static char *make_file_name(const struct boot_catalog *catalog, const struct ori
             ending = endings[i].ending;
     snprintf(name, sizeof name, "%.80s%s", slash ? slash + 1 : origin->path, ending);
     if (!*name)
-        strcpy(name, "_");
+        snprintf(name, sizeof name, "_");
     for (char *c = name; *c; c++)
         if (!isalnum((unsigned char)*c) && !(strchr("._-", *c) && c > name))
             *c = '_';
@@ -386,7 +386,7 @@ static int fill_linux(struct collection *to, struct candidate *candidate, struct
                            ? to->scan->options->initramfs
                            : parts.initramfs.generator;
     entry->has_iscsi = parts.initramfs.has_iscsi;
-    to->any_kernel = true;
+    to->any_kernel |= parts.is_whole;
     to->any_prepared |= entry->has_iscsi;
     entry->options = clean_copy(candidate->entry.options ? candidate->entry.options : "");
     parts_done(&parts);
@@ -429,7 +429,7 @@ static void make_title(const struct scan *scan, const struct candidate *candidat
     snprintf(title, sizeof title, with_more ? "%.80s (%.40s)" : "%.120s", name, more);
     clean_text(to, BOOT_ENTRY_TITLE_BYTES, title);
     if (!*to)
-        strcpy(to, "?");
+        snprintf(to, BOOT_ENTRY_TITLE_BYTES, "?");
 }
 
 static int add_entry(struct collection *to, struct candidate *candidate)

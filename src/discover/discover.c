@@ -42,12 +42,14 @@ struct candidate *scan_add_candidate(struct scan *scan, enum boot_entry_kind kin
 
 void scan_set_problem(struct candidate *candidate, const char *format, ...)
 {
+    struct error reason;
     va_list values;
-    if (candidate->problem[0])
-        return;
     va_start(values, format);
-    vsnprintf(candidate->problem, sizeof candidate->problem, format, values);
+    vsnprintf(reason.text, sizeof reason.text, format, values);
     va_end(values);
+    if (!candidate->problem[0])
+        snprintf(candidate->problem, sizeof candidate->problem, "%.*s",
+                 (int)sizeof candidate->problem - 1, reason.text);
 }
 
 bool scan_join(char to[LOADER_PATH_BYTES], const char *folder, const char *name)
@@ -77,7 +79,7 @@ const struct grub_folder *scan_list(struct scan *scan, const struct volume *volu
     if (!listing)
         return &nothing;
     listing->volume = volume;
-    strcpy(listing->path, path);
+    memcpy(listing->path, path, strlen(path) + 1);
     if (grub_list(&scan->grub, volume->device, path, &listing->folder, &error))
         scan_note(scan, "%.200s on %s cannot be listed: %s", path, volume->words, error.text);
     DL_APPEND(scan->listings, listing);

@@ -343,7 +343,7 @@ static bool take_device(char *line, struct grub_device *ret_device)
         *colon = '\0';
         if (!is_device_name(name) || strlen(name) >= sizeof ret_device->name)
             return false;
-        strcpy(ret_device->name, name);
+        memcpy(ret_device->name, name, strlen(name) + 1);
         ret_device->is_known = !strncmp(colon + 2, "Filesystem type ", 16);
         return true;
     }
@@ -358,12 +358,12 @@ int grub_devices(const struct grub *grub, struct grub_device *ret_devices, unsig
     int result = ask_for_file(grub, words, LIST_BYTES_LIMIT, &answer, error);
     if (result)
         return result;
-    _cleanup_free_ char *text = strndup((const char *)answer.data, answer.bytes);
+    char *text = strndup(answer.data ? (const char *)answer.data : "", answer.bytes);
     char *rest = text;
     unsigned count = 0;
-    for (char *line = strsep(&rest, "\n"); text && line && count < limit;
-         line = strsep(&rest, "\n"))
-        count += take_device(line, &ret_devices[count]);
+    while (rest && count < limit)
+        count += take_device(strsep(&rest, "\n"), &ret_devices[count]);
     *ret_count = count;
+    free(text);
     return 0;
 }

@@ -209,7 +209,7 @@ int scan_volumes(struct scan *scan, struct error *error)
         return result;
     for (unsigned i = 0; i < count; i++) {
         struct volume *volume = &scan->volumes[scan->volume_count++];
-        strcpy(volume->device, devices[i].name);
+        memcpy(volume->device, devices[i].name, sizeof volume->device);
         volume->is_known = devices[i].is_known;
         name_volume(volume);
     }

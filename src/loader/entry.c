@@ -37,7 +37,7 @@ static size_t counter_start(const char *name, size_t length, int *ret_tries_left
         end += 1 + strspn(name + end + 1, "0123456789");
     if (end != length)
         return length;
-    *ret_tries_left = atoi(name + plus);
+    *ret_tries_left = (int)strtol(name + plus, NULL, 10);
     return plus - 1;
 }
 
@@ -82,23 +82,25 @@ static void replace(char **field, char *value)
 static void add_initrds(struct parsing *parsing, struct text value)
 {
     struct loader_entry *entry = parsing->entry;
-    _cleanup_free_ char *all = expanded(parsing, value);
+    char *all = expanded(parsing, value);
     struct text rest = {.at = all, .length = all ? strlen(all) : 0}, word;
     while (text_next_word(&rest, &word) && entry->initrd_count < BOOT_ENTRY_INITRDS_LIMIT) {
         char *path = text_copy(word);
         if (path)
             entry->initrds[entry->initrd_count++] = path;
     }
+    free(all);
 }
 
 static void add_options(struct parsing *parsing, struct text value)
 {
-    _cleanup_free_ char *all = expanded(parsing, value);
+    char *all = expanded(parsing, value);
     if (!all)
         return;
     if (parsing->options.length)
         buffer_append_string(&parsing->options, " ");
     buffer_append_string(&parsing->options, all);
+    free(all);
 }
 
 static void take_line(struct parsing *parsing, struct text line)

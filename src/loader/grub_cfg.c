@@ -7,7 +7,6 @@
 
 #include <netboot-target/loader.h>
 #include <netboot-target/util/array.h>
-#include <netboot-target/util/cleanup.h>
 
 #include "text.h"
 
@@ -59,34 +58,35 @@ static bool is_recovery(const char *options)
     return false;
 }
 
-static bool take_linux(struct loader_entry *entry, struct text line, const char *kernel_name,
+static void take_linux(struct loader_entry *entry, struct text line, const char *kernel_name,
                        const struct loader_variables *variables)
 {
-    _cleanup_free_ char *words = command_words(line, variables);
+    char *words = command_words(line, variables);
     if (!words)
-        return false;
+        return;
     char *blank = strchr(words, ' ');
     const char *options = blank ? blank + 1 : "";
     if (blank)
         *blank = '\0';
-    if (strcmp(last_component(words), kernel_name) != 0 || is_recovery(options))
-        return false;
-    entry->kernel = strdup(words);
-    entry->options = strdup(options);
-    return entry->kernel && entry->options;
+    if (!strcmp(last_component(words), kernel_name) && !is_recovery(options)) {
+        free(entry->options);
+        entry->kernel = strdup(words);
+        entry->options = strdup(options);
+    }
+    free(words);
 }
 
 static void take_initrds(struct loader_entry *entry, struct text line,
                          const struct loader_variables *variables)
 {
-    _cleanup_free_ char *words = command_words(line, variables);
-    char *rest = words;
+    char *words = command_words(line, variables), *rest = words;
     while (rest && entry->initrd_count < BOOT_ENTRY_INITRDS_LIMIT) {
         const char *word = strsep(&rest, " ");
         char *path = *word ? strdup(word) : NULL;
         if (path)
             entry->initrds[entry->initrd_count++] = path;
     }
+    free(words);
 }
 
 bool loader_grub_cfg_find(struct loader_entry *ret_entry, const char *text, size_t length,

@@ -1,6 +1,7 @@
 """Disks with something to boot, made for the tests of discovery: layouts of distributions, kernels and
 initramfs that look like real ones. Needs root: Btrfs and journals are made by mounting."""
 import contextlib
+import ctypes
 import gzip
 import shutil
 import struct
@@ -114,6 +115,17 @@ class Link:
 
 
 # ── filesystems ─────────────────────────────────────────────────────────────────────────────────
+
+CLONE_NEWNS, MS_PRIVATE, MS_REC = 0x20000, 1 << 18, 1 << 14
+
+
+def own_mounts():
+    """From now on nobody else sees what this process mounts: a copy of the mount in another namespace
+    would keep a filesystem mounted, and dirty, when we have unmounted it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None):
+        raise OSError(ctypes.get_errno(), "no mount namespace of our own")
+
 
 @contextlib.contextmanager
 def mounted(image, folder, *options):

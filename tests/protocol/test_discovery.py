@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab.boot_disks import (FIRST_LBA, SECTOR, Link, copy_while_mounted, grubenv,  # noqa: E402
-                            initramfs, kernel, make_btrfs, make_disk, make_ext4, make_fat,
-                            make_xfs, mounted, program, write_tree)
+from lab.boot_disks import (Link, copy_while_mounted, grubenv, initramfs, kernel,  # noqa: E402
+                            make_btrfs, make_disk, make_ext4, make_fat, make_xfs, mounted,
+                            own_mounts, program, write_tree)
 from lab.daemon import Daemon, iqn, target  # noqa: E402
 from lab.discover import discover  # noqa: E402
 from lab.disk import MIB, loop_device, make_file, scratch  # noqa: E402
@@ -446,7 +446,7 @@ def test_dirty(report, folder):
 def damage(disk, to, source, cut):
     """A copy with some bits flipped in blocks that hold something, or cut off anywhere."""
     run("cp", "--sparse=always", disk, to)
-    with open(to, "r+b") as file:
+    with open(to, "r+b", buffering=0) as file:
         size = to.stat().st_size
         for _flip in range(source.choice((20, 1000))):
             at = source.randrange(size)
@@ -716,6 +716,7 @@ def test_real_debian(report):
 def main():
     exit_on_signals()
     need_root()
+    own_mounts()
     report = Report()
     with scratch() as folder:
         debian = test_debian(report, folder)
