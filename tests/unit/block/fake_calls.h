@@ -24,6 +24,7 @@ struct fake_call {
     atomic_bool interrupt_next; /* one EINTR */
     atomic_bool gated;
     atomic_uint at_gate;
+    atomic_uint tickets; /* so many may pass the closed gate */
 };
 
 static struct fake_call fake_read, fake_write, fake_sync, fake_write_back, fake_zero;
@@ -59,13 +60,26 @@ static inline void gate_await(struct fake_call *fake, unsigned count)
     pthread_mutex_unlock(&gate_lock);
 }
 
+/* Lets one of those at the gate through, and waits for the `calls`-th to arrive. */
+static inline void gate_let_one_through(struct fake_call *fake, unsigned calls)
+{
+    pthread_mutex_lock(&gate_lock);
+    fake->tickets = 1;
+    pthread_cond_broadcast(&gate_moved);
+    while (fake->calls < calls)
+        pthread_cond_wait(&gate_moved, &gate_lock);
+    pthread_mutex_unlock(&gate_lock);
+}
+
 static void gate_pass(struct fake_call *fake)
 {
     pthread_mutex_lock(&gate_lock);
     fake->at_gate++;
     pthread_cond_broadcast(&gate_moved);
-    while (fake->gated)
+    while (fake->gated && !fake->tickets)
         pthread_cond_wait(&gate_moved, &gate_lock);
+    if (fake->tickets)
+        fake->tickets--;
     fake->at_gate--;
     pthread_mutex_unlock(&gate_lock);
 }
