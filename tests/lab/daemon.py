@@ -32,6 +32,7 @@ class Daemon:
     arguments: tuple = ()
     prefix: tuple = ()  # a command in front of the program
     portals: list = None
+    program: Path = None  # another one than the test was started with
     process: Background = None
 
     def __post_init__(self):
@@ -66,7 +67,7 @@ targets = ( {", ".join(self.targets)} );
 
     def launch(self, **options):
         self.write_config()
-        self.process = Background(*self.prefix, PROGRAM, *(self.arguments or ("-c", self.config)),
+        self.process = Background(*self.prefix, self.program or PROGRAM, *(self.arguments or ("-c", self.config)),
                                   log=self.log, **options)
         return self
 
