@@ -5,6 +5,7 @@
 
 #include "internal.h"
 #include <netboot-target/util/escape.h>
+#include <netboot-target/util/read.h>
 
 /* Takes one line of text. Nothing of it may reach a message. */
 static int secret_set(struct secret *secret, const struct key *key, const char *text, size_t length,
@@ -28,38 +29,26 @@ static int parse_secret(const struct value_input *input, void *to, struct error 
     return secret_set(to, input->key, input->text, strlen(input->text), why);
 }
 
-/* Returns how many bytes were read, without the newline an editor leaves at the end. */
-static ssize_t read_line(int descriptor, char *to, size_t size)
+/* How long the line is without what an editor leaves at its end. */
+static size_t line_length(const char *text, size_t length)
 {
-    size_t have = 0;
-    while (have < size) {
-        ssize_t got = read(descriptor, to + have, size - have);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -errno;
-        if (got == 0)
-            break;
-        have += (size_t)got;
-    }
-    if (have && to[have - 1] == '\n')
-        have--;
-    if (have && to[have - 1] == '\r')
-        have--;
-    return (ssize_t)have;
+    if (length && text[length - 1] == '\n')
+        length--;
+    if (length && text[length - 1] == '\r')
+        length--;
+    return length;
 }
 
 static int read_secret(int descriptor, const char *path, const struct key *key, struct secret *to,
                        struct error *why)
 {
     char text[SECRET_MAX_BYTES + 3]; /* one too many, with its line end */
-    ssize_t length = read_line(descriptor, text, sizeof text);
-    int result;
-    if (length < 0)
-        result = error_set(why, (int)length, "cannot read %s: %s", escaped(path),
-                           strerror((int)-length));
+    size_t length;
+    int result = read_up_to(descriptor, text, sizeof text, &length);
+    if (result < 0)
+        error_set(why, result, "cannot read %s: %s", escaped(path), strerror(-result));
     else
-        result = secret_set(to, key, text, (size_t)length, why);
+        result = secret_set(to, key, text, line_length(text, length), why);
     explicit_bzero(text, sizeof text);
     return result;
 }

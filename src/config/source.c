@@ -12,6 +12,7 @@
 
 #include "internal.h"
 #include <netboot-target/util/escape.h>
+#include <netboot-target/util/read.h>
 
 #define TEXT_LIMIT_BYTES (1u << 20)
 #define SERVICE_USER     "netboot-target"
@@ -65,23 +66,6 @@ static void wipe_and_free(char *text, size_t length)
     free(text);
 }
 
-static int read_all(int descriptor, char *to, size_t size, size_t *ret_length)
-{
-    size_t length = 0;
-    while (length < size) {
-        ssize_t got = read(descriptor, to + length, size - length);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -errno;
-        if (got == 0)
-            break;
-        length += (size_t)got;
-    }
-    *ret_length = length;
-    return 0;
-}
-
 /* Reads a whole regular file; the caller wipes and frees the text. */
 static int read_file(const char *path, struct stat *ret_status, char **ret_text, size_t *ret_length,
                      struct error *why)
@@ -98,7 +82,7 @@ static int read_file(const char *path, struct stat *ret_status, char **ret_text,
     char *text = malloc(size + 1);
     if (!text)
         return error_set(why, -ENOMEM, "out of memory");
-    int result = read_all(descriptor, text, size, ret_length);
+    int result = read_up_to(descriptor, text, size, ret_length);
     if (result != 0) {
         wipe_and_free(text, size);
         return error_set(why, result, "cannot read it: %s", strerror(-result));

@@ -21,6 +21,7 @@
 #include <netboot-target/util/cleanup.h>
 #include <netboot-target/util/escape.h>
 #include <netboot-target/util/log.h>
+#include <netboot-target/util/read.h>
 
 #define FILE_BYTES_LIMIT  (128u << 20) /* a kernel with its initrd in one file */
 #define TOTAL_BYTES_LIMIT (512u << 20)
@@ -154,17 +155,10 @@ static int open_beneath(int folder, const char *name, uint64_t flags)
 static uint8_t *read_whole(int descriptor, size_t bytes)
 {
     uint8_t *data = malloc(bytes ? bytes : 1);
-    for (size_t at = 0; data && at < bytes;) {
-        ssize_t got = read(descriptor, data + at, bytes - at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0) { /* it shrank, or its disk fails */
-            free(data);
-            return NULL;
-        }
-        at += (size_t)got;
-    }
-    return data;
+    if (data && !read_exactly(descriptor, data, bytes))
+        return data;
+    free(data); /* it shrank, or its disk fails */
+    return NULL;
 }
 
 static void keep(struct reading *reading, const char *name, uint8_t *data, uint64_t bytes)

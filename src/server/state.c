@@ -16,6 +16,7 @@
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/cleanup.h>
 #include <netboot-target/util/log.h>
+#include <netboot-target/util/read.h>
 
 #define RECORD_LIMIT_BYTES (1u << 20)
 
@@ -168,7 +169,7 @@ char *state_load(struct state *state, const char *name, size_t *ret_length)
         return NULL;
     size_t length = (size_t)status.st_size;
     char *content = calloc(1, length + 1);
-    if (content && read(descriptor, content, length) != (ssize_t)length) {
+    if (content && read_exactly(descriptor, content, length)) {
         free(content);
         return NULL;
     }
