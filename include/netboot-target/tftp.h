@@ -110,6 +110,8 @@ bool tftp_transfer_next_packet(struct tftp_transfer *transfer, struct buffer *ou
 /* When tftp_transfer_expire() has something to do. 0 when ended, also by a source that failed while
  * a packet was pulled: expire() then says so. */
 uint64_t tftp_transfer_deadline_ms(const struct tftp_transfer *transfer);
+/* Whether the client has acknowledged anything: until then its address may be a lie. */
+bool tftp_transfer_is_heard(const struct tftp_transfer *transfer);
 const struct tftp_report *tftp_transfer_report(const struct tftp_transfer *transfer);
 void tftp_transfer_free(struct tftp_transfer *transfer);
 

@@ -450,7 +450,7 @@ static const struct key limits_keys[] = {
     TIME("login-deadline", login_deadline_ms, "15s", 1 * SECONDS, 10 * MINUTES,
          "How long a login can take."),
     COUNT("sessions-per-initiator", sessions_per_initiator, "8", 1, 65536,
-          "Sessions of one initiator name on one target."),
+          "Sessions of one initiator name."),
     COUNT("queue-depth", queue_depth, "256", 1, 4096, "Commands of one session at a time."),
     SIZE("memory-per-connection", memory_per_connection_bytes, "2M", 512 * KIBI, 1 * GIBI,
          "Buffers of one connection."),

@@ -118,9 +118,27 @@ bool connection_is_from(const struct iscsi_connection *connection,
     return same_host(connection->peer_text, text);
 }
 
+/* Whoever floods us with connections from many addresses shall not keep others out: an initiator
+ * says its name at once. */
+static bool end_oldest_nameless(struct iscsi_node *node)
+{
+    struct iscsi_connection *connection;
+    DL_FOREACH (node->connections, connection) { /* in the order of their arrival */
+        if (connection->phase != PHASE_LOGIN || iscsi_login_initiator_name(connection->login)[0])
+            continue;
+        connection_event(
+            connection, ISCSI_EVENT_LOGIN_REFUSED,
+            "too many logins in progress (limits.logins), this one is the oldest that has "
+            "not said a name");
+        node->callbacks->close(node->context, connection->owner);
+        return true;
+    }
+    return false;
+}
+
 static const char *limit_reached(const struct iscsi_connection *connection)
 {
-    const struct iscsi_node *node = connection->node;
+    struct iscsi_node *node = connection->node;
     unsigned from_source = 0;
     unsigned logins_from_source = 0;
     const struct iscsi_connection *other;
@@ -133,10 +151,10 @@ static const char *limit_reached(const struct iscsi_connection *connection)
         return "too many connections (limits.connections)";
     if (from_source >= node->limits.connections_per_source)
         return "too many connections from one address (limits.connections-per-source)";
-    if (node->logins_in_progress >= node->limits.logins_in_progress)
-        return "too many logins in progress (limits.logins)";
     if (logins_from_source >= node->limits.logins_per_source)
         return "too many logins in progress from one address (limits.logins-per-source)";
+    if (node->logins_in_progress >= node->limits.logins_in_progress && !end_oldest_nameless(node))
+        return "too many logins in progress (limits.logins)";
     return NULL;
 }
 

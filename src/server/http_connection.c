@@ -22,19 +22,42 @@
 
 static void set_deadline(struct http_connection *connection, uint64_t milliseconds)
 {
+    if (connection->leaving)
+        return;
     struct ev_loop *loop = connection->http->server->loop;
     connection->deadline.repeat = (double)milliseconds / 1e3;
     ev_timer_again(loop, &connection->deadline);
 }
 
 /* libmicrohttpd closes what is no longer there. */
+static void leave(struct http_connection *connection)
+{
+    ev_timer_stop(connection->http->server->loop, &connection->deadline);
+    connection->leaving = true;
+    connection->http->connection_count--;
+    shutdown(connection->socket, SHUT_RDWR);
+}
+
 static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
 {
+    (void)loop;
     (void)events;
     struct http_connection *connection = watcher->data;
-    ev_timer_stop(loop, watcher);
     log_debug("http: too slow or idle, closed: peer=%s", connection->peer_text);
-    shutdown(connection->socket, SHUT_RDWR);
+    leave(connection);
+}
+
+bool http_connection_end_idle(struct http_server *http)
+{
+    struct http_connection *connection;
+    DL_FOREACH (http->connections, connection) { /* in the order of their arrival */
+        if (connection->asks || connection->leaving)
+            continue;
+        log_debug("http: idle, makes way for another: peer=%s", connection->peer_text);
+        leave(connection);
+        return true;
+    }
+    return false;
 }
 
 static void note_addresses(struct http_connection *connection)
@@ -80,7 +103,8 @@ void http_connection_free(struct http_connection *connection)
     tell_sent(connection, HTTP_SENT_BROKEN);
     ev_timer_stop(http->server->loop, &connection->deadline);
     DL_DELETE(http->connections, connection);
-    http->connection_count--;
+    if (!connection->leaving)
+        http->connection_count--;
     buffer_done(&connection->body);
     free(connection);
 }
@@ -244,7 +268,7 @@ static enum MHD_Result begin_request(struct http_connection *connection,
     struct http_request *request = &connection->request;
     const struct http_hosts hosts = {(const char *const *)config->status.hosts.items,
                                      config->status.hosts.count};
-    connection->begun = true;
+    connection->begun = connection->asks = true;
     setsockopt(connection->socket, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
     http_request_set_method(request, method);
     MHD_get_connection_values(transport, MHD_HEADER_KIND, on_field, request);
@@ -286,6 +310,7 @@ static void on_completed(void *context, struct MHD_Connection *transport, void *
     struct http_connection *connection = take_pointer(*(struct http_connection **)request_context);
     if (!connection)
         return;
+    connection->asks = false;
     enum http_sent sent = connection->sends_end ? HTTP_SENT_END : HTTP_SENT_PART;
     tell_sent(connection, code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? sent : HTTP_SENT_BROKEN);
     set_deadline(connection, connection->http->config->limits.http_header_ms);

@@ -28,6 +28,8 @@ struct http_connection {
     struct http_refusal refusal;
     struct buffer body;
     bool begun, refused;
+    bool asks;    /* a request's header has come, its answer has not left */
+    bool leaving; /* the socket is shut down; libmicrohttpd has yet to notice */
     /* of the answer that is leaving; see struct http_response */
     void (*sent)(void *context, enum http_sent sent);
     void *sent_context;
@@ -41,7 +43,7 @@ struct http_server {
     struct listeners listeners;
     struct http_port *ports;
     struct http_connection *connections;
-    unsigned connection_count;
+    unsigned connection_count;        /* of those that are not leaving */
     struct http_connection *arriving; /* while libmicrohttpd takes it over */
     struct http_routes *routes;
     struct http_routes status_routes;
@@ -54,5 +56,7 @@ struct http_server {
 struct http_connection *http_connection_new(struct http_server *http, enum http_listener kind,
                                             int socket, const struct sockaddr_storage *peer);
 void http_connection_free(struct http_connection *connection);
+/* Ends the one that has been without a complete request for longest. False: there is none. */
+bool http_connection_end_idle(struct http_server *http);
 /* Our own limits and decisions about requests in libmicrohttpd. NULL: it does not start. */
 struct MHD_Daemon *http_connection_start_daemon(struct http_server *http);

@@ -75,17 +75,19 @@ static bool log_refusals(struct http_server *http)
     return true;
 }
 
-static const char *limit_reached(const struct http_server *http,
-                                 const struct sockaddr_storage *peer)
+/* Whoever floods us from many addresses without asking anything shall not keep others out. */
+static const char *limit_reached(struct http_server *http, const struct sockaddr_storage *peer)
 {
     const struct config_limits *limits = &http->config->limits;
     unsigned of_source = 0;
     const struct http_connection *connection;
-    if (http->connection_count >= limits->http_connections)
-        return "http-connections";
     DL_FOREACH (http->connections, connection)
-        of_source += address_same_host(&connection->peer, peer);
-    return of_source >= limits->http_connections_per_source ? "http-connections-per-source" : NULL;
+        of_source += !connection->leaving && address_same_host(&connection->peer, peer);
+    if (of_source >= limits->http_connections_per_source)
+        return "http-connections-per-source";
+    if (http->connection_count >= limits->http_connections && !http_connection_end_idle(http))
+        return "http-connections";
+    return NULL;
 }
 
 /* Takes the socket over. */

@@ -222,18 +222,35 @@ static void refuse(const struct arrival *arrival, enum tftp_error_code code, con
     send_error(arrival->port->listener.watcher.fd, &arrival->from, code, text);
 }
 
+/* Requests come from any address that somebody writes into them; those shall not keep others out.
+ */
+static bool end_oldest_unheard(struct tftp_server *tftp)
+{
+    struct tftp_client *client;
+    DL_FOREACH (tftp->clients, client) { /* in the order of their arrival */
+        if (tftp_transfer_is_heard(client->transfer))
+            continue;
+        boot_journal_file_failed(tftp->server, &client->told, JOURNAL_FILE_LOST,
+                                 "not a word from the client, others wait (limits.tftp-transfers)");
+        client_free(client);
+        return true;
+    }
+    return false;
+}
+
 /* NULL: it may begin. */
-static const char *limit_reached(const struct tftp_server *tftp,
-                                 const struct sockaddr_storage *from)
+static const char *limit_reached(struct tftp_server *tftp, const struct sockaddr_storage *from)
 {
     const struct config_limits *limits = &tftp->config->limits;
     unsigned of_source = 0;
     const struct tftp_client *client;
     DL_FOREACH (tftp->clients, client)
         of_source += address_same_host(&client->peer, from);
-    if (tftp->client_count >= limits->tftp_transfers)
+    if (of_source >= limits->tftp_transfers_per_source)
+        return "tftp-transfers-per-source";
+    if (tftp->client_count >= limits->tftp_transfers && !end_oldest_unheard(tftp))
         return "tftp-transfers";
-    return of_source >= limits->tftp_transfers_per_source ? "tftp-transfers-per-source" : NULL;
+    return NULL;
 }
 
 /* A reference to a file, or to a script made for this request. NULL: there is nothing. */

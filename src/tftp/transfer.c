@@ -301,6 +301,11 @@ enum tftp_verdict tftp_transfer_expire(struct tftp_transfer *transfer, uint64_t 
     return TFTP_CONTINUE;
 }
 
+bool tftp_transfer_is_heard(const struct tftp_transfer *transfer)
+{
+    return transfer->heard;
+}
+
 uint64_t tftp_transfer_deadline_ms(const struct tftp_transfer *transfer)
 {
     return transfer->deadline_ms;

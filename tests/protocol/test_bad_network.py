@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab.daemon import Daemon, iqn, target  # noqa: E402
+from lab.daemon import iqn, target  # noqa: E402
 from lab.dhcp_client import Client, entered, ipxe, pxe  # noqa: E402
 from lab.disk import MIB, make_file, scratch  # noqa: E402
+from lab.far_daemon import FarDaemon  # noqa: E402
 from lab.initiator import Load, Refused, Session  # noqa: E402
 from lab.network import Segment  # noqa: E402
 from lab.process import (exit_on_signals, inside, need_root, resident_bytes, run,  # noqa: E402
@@ -31,34 +32,14 @@ KEEPALIVE_SECONDS, STALL_SECONDS, LOGIN_SECONDS, HOLD_SECONDS = 5, 6, 4, 2
 GIVEN_UP_SECONDS = 2 * KEEPALIVE_SECONDS  # what limits.keepalive promises
 PROBE_SECONDS = 1  # probes come at 5, 6 and 7 s
 SLACK_SECONDS = 2.5
+LIMITS = f"""keepalive = "{KEEPALIVE_SECONDS}s"; send-stall = "{STALL_SECONDS}s";
+             login-deadline = "{LOGIN_SECONDS}s";"""
 SLOT_BLOCKS, SLOTS = 64, 12
 BAD = {"loss": 0.01, "duplicate": 0.01, "reorder": 0.02, "delay_ms": 1}
 WORSE = {"loss": 0.05, "duplicate": 0.03, "reorder": 0.05, "delay_ms": 2}
 
 
-class FarDaemon(Daemon):
-    """At the other end of the bad cable, with all of its services."""
-    namespace = None
-
-    def text(self):
-        return f"""
-interfaces = ( {{ name = "eth0"; dhcp = "server" }} );
-state-directory = "{self.state}";
-status = {{ listen = "127.0.0.1:{self.status_port}" }};
-portals = [ "0.0.0.0:{self.port}" ];
-boot = {{ custom-directory = "{self.folder}/files" }};
-limits = {{ keepalive = "{KEEPALIVE_SECONDS}s"; send-stall = "{STALL_SECONDS}s";
-            login-deadline = "{LOGIN_SECONDS}s"; {self.limits} }};
-targets = ( {", ".join(self.targets)} );
-"""
-
-    def http(self, *words, **options):
-        with entered(self.namespace):
-            return super().http(*words, **options)
-
-    def sessions(self, name):
-        return [one for one in self.status()["sessions"] if one["initiator"] == name]
-
+class Far(FarDaemon):
     def wait_given_up(self, name):
         """Seconds until no session of this initiator is left."""
         began = time.monotonic()
@@ -79,9 +60,10 @@ class Place:
         (files / "loader.bin").write_bytes(self.content)
         names = [*Verifier.NAMES, "idle", "stalled", "healthy"]
         disks = [make_file(folder / f"{name}.img", 16 * MIB) for name in names]
-        self.daemon = FarDaemon(folder / "daemon", [
+        self.daemon = Far(folder / "daemon", [
             target(name, str(disk), more=f'hold = "{HOLD_SECONDS}s";')
-            for name, disk in zip(names, disks)])
+            for name, disk in zip(names, disks)], limits=LIMITS)
+        self.daemon.custom = files
         self.daemon.namespace = self.server
         self.daemon.start(namespace=self.server)
 

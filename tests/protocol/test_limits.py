@@ -61,6 +61,7 @@ class Place:
         files = folder / "files"
         files.mkdir()
         (files / "big").write_bytes(bytes(100_000))
+        make_file(files / "huge", 16 * MIB)
         disk = make_file(folder / "disk.img", 64 * MIB)
         locked = make_file(folder / "locked.img", MIB)
         self.daemon = FarDaemon(folder / "daemon", [
@@ -127,10 +128,28 @@ def test_connections_per_source(place, stack):
         session.nop()
 
 
+def half_login(place, session):
+    """Says who it is, and not that this is all."""
+    session.send(struct.pack(">BB46x", LOGIN | 0x40, 0x04),
+                 f"InitiatorName={session.name}\0TargetName={iqn('open')}\0".encode())
+    assert session.receive()[0][0] == 0x23
+    return session
+
+
 def test_logins(place, stack):
+    """Those who have not said a name make way, the oldest one first; the others do not."""
     inside_already = stack.enter_context(place.session("early"))
-    for number in range(5):
-        stack.enter_context(place.connect(SOURCES[1 + number % 4]))
+    silent = [stack.enter_context(place.connect(SOURCES[1 + number % 4])) for number in range(5)]
+    place.session("late", source=SOURCES[6]).logout()
+    assert is_closed(silent[0], 1) and not is_closed(silent[1], 0.1)
+    for number in range(4):
+        named = place.session(f"named{number}", source=SOURCES[1 + number % 4], login=False)
+        half_login(place, stack.enter_context(contextlib.closing(named)))
+    for one in silent:
+        one.close()
+    time.sleep(0.3)
+    named = place.session("named4", source=SOURCES[5], login=False)
+    half_login(place, stack.enter_context(contextlib.closing(named)))
     assert is_closed(place.connect(SOURCES[6]), 1), "a sixth login"
     inside_already.nop()
 
@@ -218,6 +237,7 @@ def test_queue_depth(place, stack):
     for tag in range(1, 9):
         begin_write(session, tag)
     what_comes(session, 0.5)
+    session.nop()
     assert session.window == 0, session.window
     for tag in range(9, 21):  # isboot goes on beyond the window; at twice of it is the end
         begin_write(session, tag)
@@ -343,9 +363,18 @@ def answers_http(place, source):
 
 
 def test_http_connections(place, stack):
+    """Those who have not asked anything make way, the oldest one first; the others do not."""
+    idle = [stack.enter_context(place.connect(SOURCES[number % 2], 80)) for number in range(6)]
+    assert answers_http(place, SOURCES[3]), "a seventh connection"
+    assert is_closed(idle[0], 1) and not is_closed(idle[1], 0.1)
+    for one in idle:
+        one.close()
+    time.sleep(0.3)
     for number in range(6):
-        stack.enter_context(place.connect(SOURCES[number % 2], 80))
-    assert not answers_http(place, SOURCES[3]), "a seventh connection"
+        asking = stack.enter_context(place.connect(SOURCES[number % 2], 80))
+        asking.sendall(GET.replace(b"big", b"huge"))  # and does not take all of it
+    time.sleep(0.3)
+    assert not answers_http(place, SOURCES[3]), "a seventh connection beside six that ask"
 
 
 def test_http_connections_per_source(place, stack):
@@ -376,19 +405,26 @@ def test_http_body(place, _stack):
 # ── TFTP ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def ask_tftp(place, stack, source, *options):
+def ask_tftp(place, stack, source, *options, goes_on=False):
     """Begins a transfer; gives the socket and the first answer."""
     words = b"\0".join([b"big", b"octet", *options]) + b"\0"
     one = stack.enter_context(place.udp(source))
     one.sendto(b"\0\1" + words, (SERVER, 69))
     answer, sender = one.recvfrom(2048)
     stack.callback(one.sendto, b"\0\5\0\0enough\0", sender)
+    if goes_on:
+        one.sendto(b"\0\4\0\1", sender)
+        assert one.recv(2048)[:4] == b"\0\3\0\2"
     return answer
 
 
 def test_tftp_transfers(place, stack):
+    """Those of whom only the request was heard make way, the oldest one first; the others do not."""
+    for number in range(6):
+        assert ask_tftp(place, stack, SOURCES[number % 3])[:2] == b"\0\3", number
+    stack.close()
     for number in range(5):
-        assert ask_tftp(place, stack, SOURCES[number % 3])[:2] == b"\0\3"
+        assert ask_tftp(place, stack, SOURCES[number % 3], goes_on=True)[:2] == b"\0\3"
     assert ask_tftp(place, stack, SOURCES[4])[:2] == b"\0\5", "a sixth transfer"
 
 

@@ -45,12 +45,29 @@ static void test_too_many_logins_in_progress(void **state)
     struct world *world = world_new(&options);
     for (unsigned i = 0; i < 3; i++) /* those that are through do not count */
         peer_new(world, "");
+    struct peer *silent = peer_open(world);
     struct peer *slow = peer_open(world);
-    peer_open(world);
+    assert_non_null(
+        peer_open_from(world, "192.0.2.9")->connection); /* who says nothing makes way */
+    assert_non_null(strstr(world->reason, "(limits.logins)"));
+    assert_null(silent->connection);
+    peer_log_in(slow, "");
+    world_free(world);
+}
+
+static void test_named_logins_do_not_make_way(void **state)
+{
+    (void)state;
+    struct world_options options = world_defaults();
+    options.limits.logins_in_progress = 2;
+    struct world *world = world_new(&options);
+    struct peer *peers[] = {peer_open(world), peer_open(world)};
+    for (unsigned i = 0; i < ARRAY_SIZE(peers); i++) /* the operational stage goes on */
+        send_login(peers[i], 1 << 2,
+                   "InitiatorName=iqn.2026-11.local.test:slow\nTargetName=" TARGET);
     assert_null(peer_open_from(world, "192.0.2.9")->connection);
     assert_non_null(strstr(world->reason, "(limits.logins)"));
-    peer_log_in(slow, "");
-    assert_non_null(peer_open_from(world, "192.0.2.9")->connection);
+    assert_non_null(peers[0]->connection);
     world_free(world);
 }
 
@@ -327,6 +344,7 @@ int main(void)
         cmocka_unit_test(test_too_many_connections),
         cmocka_unit_test(test_draining_connections_count),
         cmocka_unit_test(test_too_many_logins_in_progress),
+        cmocka_unit_test(test_named_logins_do_not_make_way),
         cmocka_unit_test(test_too_many_logins_from_one_address),
         cmocka_unit_test(test_too_many_connections_from_one_address),
         cmocka_unit_test(test_addresses),
