@@ -45,6 +45,5 @@ bool boot_access_has_key(const struct server *server, const struct boot_client *
 
 #define BOOT_ACCESS_FILE_BYTES 33u /* hexadecimal and a NUL */
 
-/* The unguessable part of the URL of a file with this content. */
-void boot_access_file_key(const struct server *server, const uint8_t sha256[32],
-                          char ret_key[BOOT_ACCESS_FILE_BYTES]);
+/* The unguessable part of a file's URL, another one each time. */
+void boot_access_make_file_key(char ret_key[BOOT_ACCESS_FILE_BYTES]);

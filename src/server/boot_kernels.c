@@ -73,7 +73,7 @@ static struct named_file *add_file(struct server *server, struct boot_blob *blob
         drop_file(kernels, oldest);
     struct named_file *file = &kernels->files[kernels->file_count++];
     file->blob = boot_blob_ref(blob);
-    boot_access_file_key(server, blob->sha256, file->key);
+    boot_access_make_file_key(file->key);
     return file;
 }
 

@@ -1,8 +1,7 @@
 /*
  * boot_kernels.h - kernels and initrds on their way to clients. A script names each by a URL that
- * nobody can guess (an HMAC of this process over its content) and that is good for some minutes;
- * until then the file stays what it is, whatever a rescan finds. At most 64 of them: they may be
- * more than discovery.memory holds.
+ * nobody can guess and that is good for some minutes; until then the file stays what it is,
+ * whatever a rescan finds. At most 64 of them: they may be more than discovery.memory holds.
  */
 #pragma once
 #include "boot_access.h"

@@ -20,6 +20,7 @@
 struct discovered {
     struct discovered *prev, *next;
     struct served_lun *lun;
+    uint64_t number;
     struct boot_catalog *catalog; /* NULL: none yet */
     struct error problem;
     bool wanted;
@@ -30,6 +31,7 @@ struct discovered {
 struct discovery {
     struct server *server;
     struct discovered *all;
+    uint64_t last_number;
     struct discovered *current; /* the helper is at it; NULL: at none */
     struct discovery_helper *helper;
     struct discovery_helpers helpers;
@@ -174,21 +176,14 @@ static void on_done(void *context, struct boot_catalog *catalog, const struct er
 
 static void begin(struct discovery *discovery, struct discovered *one)
 {
-    struct boot_blob *known[BOOT_CATALOG_FILES_LIMIT];
-    unsigned known_count = 0;
-    struct mapped_blob *mapped;
-    DL_FOREACH (discovery->helpers.blobs.list, mapped)
-        if (known_count < ARRAY_SIZE(known))
-            known[known_count++] = &mapped->blob;
     const struct config_discovery *config = &discovery->server->config->discovery;
     const struct discovery_request request = {
         .device = one->lun->device->path,
+        .disk = one->number,
         .kernels = kernels_of(one->lun),
         .memory_bytes = memory_for(discovery, one),
         .time_ms = config->time_ms,
         .without_landlock = config->without_landlock,
-        .known = known,
-        .known_count = known_count,
     };
     one->wanted = false;
     one->begun_us = server_now_us(discovery->server);
@@ -249,6 +244,7 @@ void discovery_lun_opened(struct served_lun *lun)
     if (!one)
         return;
     one->lun = lun;
+    one->number = ++discovery->last_number;
     lun->discovered = one;
     DL_APPEND(discovery->all, one);
     if (kernels_of(lun)->discover)

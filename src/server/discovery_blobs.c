@@ -21,7 +21,7 @@ static void release(struct boot_blob *blob)
     free(mapped);
 }
 
-struct boot_blob *discovery_blob_map(struct discovery_blobs *all, int descriptor,
+struct boot_blob *discovery_blob_map(struct discovery_blobs *all, uint64_t disk, int descriptor,
                                      uint64_t limit_bytes, struct error *error)
 {
     struct stat status;
@@ -43,18 +43,20 @@ struct boot_blob *discovery_blob_map(struct discovery_blobs *all, int descriptor
         return NULL;
     }
     mapped->all = all;
+    mapped->disk = disk;
     mapped->blob =
         (struct boot_blob){.data = data, .bytes = bytes, .references = 1, .release = release};
     DL_APPEND(all->list, mapped);
     return &mapped->blob;
 }
 
-struct boot_blob *discovery_blob_find(struct discovery_blobs *all, const uint8_t sha256[32],
-                                      uint64_t bytes)
+struct boot_blob *discovery_blob_find(struct discovery_blobs *all, uint64_t disk,
+                                      const uint8_t sha256[32], uint64_t bytes)
 {
     struct mapped_blob *mapped;
     DL_FOREACH (all->list, mapped)
-        if (mapped->blob.bytes == bytes && !memcmp(mapped->blob.sha256, sha256, 32))
+        if (mapped->disk == disk && mapped->blob.bytes == bytes &&
+            !memcmp(mapped->blob.sha256, sha256, 32))
             return &mapped->blob;
     return NULL;
 }

@@ -10,7 +10,8 @@ struct mapped_blob {
     struct boot_blob blob;
     struct mapped_blob *prev, *next;
     struct discovery_blobs *all;
-    bool counted; /* by whoever walks them */
+    uint64_t disk; /* from which it came */
+    bool counted;  /* by whoever walks them */
 };
 
 /* Every blob there is. It must outlive them. */
@@ -20,8 +21,9 @@ struct discovery_blobs {
 
 /* Maps a memory file; the descriptor stays the caller's. NULL: it is none that nobody can change,
  * or longer than `limit_bytes`; `error` says so. One reference. */
-struct boot_blob *discovery_blob_map(struct discovery_blobs *all, int descriptor,
+struct boot_blob *discovery_blob_map(struct discovery_blobs *all, uint64_t disk, int descriptor,
                                      uint64_t limit_bytes, struct error *error);
-/* NULL: there is none of this content. Borrowed. */
-struct boot_blob *discovery_blob_find(struct discovery_blobs *all, const uint8_t sha256[32],
-                                      uint64_t bytes);
+/* Only of the same disk: the digest is what a helper said that this disk may have taken over, and
+ * none must slip its kernel to another one. NULL: there is none. Borrowed. */
+struct boot_blob *discovery_blob_find(struct discovery_blobs *all, uint64_t disk,
+                                      const uint8_t sha256[32], uint64_t bytes);

@@ -25,6 +25,9 @@
 #define ARGUMENTS_LIMIT   (40 + 2 * BOOT_CATALOG_FILES_LIMIT)
 #define GRACE_MS          2000 /* beyond its own limit of time */
 
+/* As many fit where one is expected: control messages are padded. */
+#define MESSAGE_DESCRIPTORS ((CMSG_SPACE(sizeof(int)) - CMSG_LEN(0)) / sizeof(int))
+
 struct discovery_helper {
     struct discovery_helper *prev, *next;
     struct discovery_helpers *all;
@@ -32,6 +35,7 @@ struct discovery_helper {
     void *context;
     pid_t process;
     int pidfd, socket;
+    uint64_t disk;
     ev_io ended, packets;
     ev_timer deadline;
     uint64_t memory_left; /* what it may still send */
@@ -100,7 +104,18 @@ static void argue_known(struct arguments *arguments, const struct boot_blob *blo
     argue(arguments, "--known=%s:%llu", sha256, (unsigned long long)blob->bytes);
 }
 
-static void make_arguments(struct arguments *arguments, const struct discovery_request *request)
+/* What need not be sent again. */
+static void argue_all_known(struct arguments *arguments, const struct discovery_helper *helper)
+{
+    const struct mapped_blob *mapped;
+    unsigned count = 0;
+    DL_FOREACH (helper->all->blobs.list, mapped)
+        if (mapped->disk == helper->disk && count++ < BOOT_CATALOG_FILES_LIMIT)
+            argue_known(arguments, &mapped->blob);
+}
+
+static void make_arguments(struct arguments *arguments, const struct discovery_helper *helper,
+                           const struct discovery_request *request)
 {
     static const char *const generators[] = {[CONFIG_INITRAMFS_AUTO] = NULL,
                                              [CONFIG_INITRAMFS_DRACUT] = "dracut",
@@ -116,8 +131,7 @@ static void make_arguments(struct arguments *arguments, const struct discovery_r
     argue_option(arguments, "initramfs", generators[kernels->initramfs]);
     if (request->without_landlock)
         argue(arguments, "--without-landlock");
-    for (unsigned i = 0; i < min_of(request->known_count, BOOT_CATALOG_FILES_LIMIT); i++)
-        argue_known(arguments, request->known[i]);
+    argue_all_known(arguments, helper);
     argue(arguments, "--");
     argue(arguments, "%s", request->device);
 }
@@ -158,7 +172,7 @@ static int start_process(struct discovery_helper *helper, const struct discovery
         return error_set(error, -errno, "no socket for the helper: %s", strerror(errno));
     helper->socket = pair[0];
     find_program(program);
-    make_arguments(&arguments, request);
+    make_arguments(&arguments, helper, request);
     int result =
         arguments.failed ? -ENOMEM : spawn(&helper->process, program, arguments.items, pair[1]);
     for (unsigned i = 0; i < arguments.count; i++)
@@ -215,7 +229,8 @@ void discovery_helpers_done(struct discovery_helpers *helpers)
 
 static struct boot_blob *find_known(void *context, const uint8_t sha256[32], uint64_t bytes)
 {
-    return discovery_blob_find(context, sha256, bytes);
+    const struct discovery_helper *helper = context;
+    return discovery_blob_find(&helper->all->blobs, helper->disk, sha256, bytes);
 }
 
 static struct boot_catalog *read_catalog(struct discovery_helper *helper)
@@ -223,7 +238,7 @@ static struct boot_catalog *read_catalog(struct discovery_helper *helper)
     const struct boot_deliveries deliveries = {.blobs = helper->files,
                                                .blob_count = helper->file_count,
                                                .find = find_known,
-                                               .context = &helper->all->blobs};
+                                               .context = helper};
     if (helper->error.text[0])
         return NULL;
     if (!helper->index) {
@@ -292,6 +307,20 @@ struct packet {
     int descriptor; /* -1: none */
 };
 
+/* At most one; of more the helper was not asked for, none is kept. */
+static int take_descriptors(const struct msghdr *message)
+{
+    const struct cmsghdr *rights = CMSG_FIRSTHDR(message);
+    int descriptors[MESSAGE_DESCRIPTORS];
+    if (!rights || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS)
+        return -1;
+    size_t count = (rights->cmsg_len - CMSG_LEN(0)) / sizeof *descriptors;
+    memcpy(descriptors, CMSG_DATA(rights), count * sizeof *descriptors);
+    for (size_t i = 0; count > 1 && i < count; i++)
+        close(descriptors[i]);
+    return count == 1 ? descriptors[0] : -1;
+}
+
 /* False: there is no further packet now. */
 static bool receive(struct discovery_helper *helper, struct packet *packet)
 {
@@ -309,9 +338,7 @@ static bool receive(struct discovery_helper *helper, struct packet *packet)
     if (packet->length <= 0)
         return false;
     packet->bytes[packet->length] = '\0';
-    const struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    if (rights && rights->cmsg_type == SCM_RIGHTS && rights->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(&packet->descriptor, CMSG_DATA(rights), sizeof packet->descriptor);
+    packet->descriptor = take_descriptors(&message);
     return true;
 }
 
@@ -321,8 +348,8 @@ static void take_file(struct discovery_helper *helper, const struct packet *pack
         error_set(&helper->error, 0, "the helper sent too many files");
         return;
     }
-    struct boot_blob *blob = discovery_blob_map(&helper->all->blobs, packet->descriptor,
-                                                helper->memory_left, &helper->error);
+    struct boot_blob *blob = discovery_blob_map(
+        &helper->all->blobs, helper->disk, packet->descriptor, helper->memory_left, &helper->error);
     if (!blob)
         return;
     helper->memory_left -= blob->bytes;
@@ -339,7 +366,7 @@ static void take_packet(struct discovery_helper *helper, const struct packet *pa
     } else if (packet->bytes[0] == 'F') {
         take_file(helper, packet);
     } else if (packet->bytes[0] == 'I' && !helper->index) {
-        helper->index = discovery_blob_map(&helper->all->blobs, packet->descriptor,
+        helper->index = discovery_blob_map(&helper->all->blobs, helper->disk, packet->descriptor,
                                            BOOT_INDEX_BYTES_LIMIT, &helper->error);
     } else {
         error_set(&helper->error, 0, "the helper sent what nobody knows");
@@ -389,6 +416,7 @@ struct discovery_helper *discovery_helper_start(struct discovery_helpers *helper
         return NULL;
     }
     helper->all = helpers;
+    helper->disk = request->disk;
     DL_APPEND(helpers->list, helper);
     helper->done = done;
     helper->context = context;

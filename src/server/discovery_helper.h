@@ -20,12 +20,11 @@ struct discovery_helpers {
 
 struct discovery_request {
     const char *device;
+    uint64_t disk; /* a number of its own each time that it is opened */
     const struct config_kernels *kernels;
     uint64_t memory_bytes; /* for the files it sends */
     uint64_t time_ms;
     bool without_landlock;
-    struct boot_blob *const *known; /* need not be sent again */
-    unsigned known_count;
 };
 
 /* `catalog` is NULL when there is none, and `error` says why. The callee takes the reference over.

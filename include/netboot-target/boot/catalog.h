@@ -55,7 +55,7 @@ enum boot_machine {
 struct boot_blob {
     const uint8_t *data;
     uint64_t bytes;
-    uint8_t sha256[32];                      /* filled in when a catalog takes it */
+    uint8_t sha256[32];                      /* as its catalog says, unchecked */
     unsigned references;                     /* on the loop's thread only */
     void (*release)(struct boot_blob *blob); /* the last one went: frees data and blob */
 };
