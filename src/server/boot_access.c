@@ -23,7 +23,7 @@
 #define KEY_LIFE_MS       (12 * 3600 * 1000u)
 #define RETRY_AFTER_S     60u
 #define PROOF_BYTES       16
-#define PROOF_INPUT_BYTES 512
+#define PROOF_INPUT_BYTES 2048
 
 struct boot_access {
     struct config *config; /* its own reference: user, basic */
@@ -185,10 +185,15 @@ static void prove_session(const struct boot_access *access, const struct boot_cl
     buffer_append_string(&input, client->serial);
     buffer_put_u8(&input, 0);
     buffer_append_string(&input, peer);
+    buffer_put_u8(&input, 0);
+    buffer_append_string(&input, access->digest.user);
+    buffer_put_u8(&input, 0);
+    buffer_append_string(&input, access->digest.password);
     uint8_t time[8];
     store_be64(time, made_ms);
     to_hex(time, sizeof time, ret_key);
     prove(access, &input, ret_key + 2 * sizeof time);
+    explicit_bzero(data, sizeof data);
 }
 
 void boot_access_make_key(const struct server *server, const struct boot_client *client,

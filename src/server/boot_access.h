@@ -37,7 +37,7 @@ bool boot_access_is_possible(const struct server *server);
 #define BOOT_ACCESS_KEY_BYTES 49u /* of a session: time and proof as hexadecimal, and a NUL */
 
 /* For the scripts of one client at one address that has proven the password: good for half a day
- * of this process, so that a menu may stand overnight. */
+ * of this process, so that a menu may stand overnight, unless user or password change. */
 void boot_access_make_key(const struct server *server, const struct boot_client *client,
                           const char *peer, char ret_key[BOOT_ACCESS_KEY_BYTES]);
 bool boot_access_has_key(const struct server *server, const struct boot_client *client,

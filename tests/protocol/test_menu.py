@@ -450,9 +450,13 @@ def test_key(report, daemon):
         digest = hmac.digest(KEY.encode(), b"menu-password", hashlib.sha256)
         derived = "".join(alphabet[byte % 64] for byte in digest[:16])
         daemon.wait_found()
-        assert daemon.login(CLOSED, derived)[0] == 200
+        status, _, menu = daemon.login(CLOSED, derived)
+        assert status == 200
+        key = "&key=" + re.search(r"&key=([0-9a-f]+)", menu)[1]
+        assert "item -- " in daemon.page("menu", CLOSED, more=key)
         daemon.reload(menu='password = "of my own choice";', top=f'secret-key = "{KEY}";')
         assert daemon.login(CLOSED, derived)[0] == 401
+        assert "item -- " not in daemon.page("menu", CLOSED, more=key), "the old password's key"
         assert daemon.login(CLOSED, "of my own choice")[0] == 200
 
 
