@@ -1,8 +1,10 @@
 /* main.c - the command line and the exit codes: 0 done, 1 failed, 2 wrong usage. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <netboot-target/config.h>
 #include <netboot-target/server.h>
@@ -113,6 +115,21 @@ static int parse_command_line(int count, char **arguments, struct command_line *
     return 0;
 }
 
+/* Nobody has written the default file yet. */
+static bool lacks_config(const struct server_options *server)
+{
+    return server->config_path && strcmp(server->config_path, DEFAULT_CONFIG) == 0 &&
+           access(DEFAULT_CONFIG, F_OK) != 0 && errno == ENOENT;
+}
+
+static int ask_for_config(void)
+{
+    fputs("netboot-target: there is no " DEFAULT_CONFIG " yet: write one (netboot.conf(5)), name "
+          "another with -c, or serve a disk at once with --export\n",
+          stderr);
+    return EXIT_FAILURE;
+}
+
 /* NULL: it has errors. They are printed. */
 static struct config *load_config(const struct server_options *server)
 {
@@ -137,9 +154,21 @@ static int test_config(const struct server_options *server)
     return EXIT_SUCCESS;
 }
 
+/* A machine is looked at before anything is written down for it, too. */
+static struct config *config_of_patient(const struct server_options *server)
+{
+    struct config_errors errors = {0};
+    if (!lacks_config(server))
+        return load_config(server);
+    puts("there is no " DEFAULT_CONFIG " yet: only this machine is looked at\n");
+    struct config *config = config_export(NULL, 0, false, &errors);
+    config_errors_done(&errors);
+    return config;
+}
+
 static int consult_doctor(const struct server_options *server)
 {
-    struct config *config = load_config(server);
+    struct config *config = config_of_patient(server);
     if (!config)
         return EXIT_FAILURE;
     int result = server_doctor(config, stdout);
@@ -155,10 +184,12 @@ static int run(const struct command_line *line)
         config_print_help(stdout);
     else if (line->version)
         puts("netboot-target " NBT_VERSION);
-    else if (line->test)
-        return test_config(&line->server);
     else if (line->doctor)
         return consult_doctor(&line->server);
+    else if (lacks_config(&line->server))
+        return ask_for_config();
+    else if (line->test)
+        return test_config(&line->server);
     else
         return server_run(&line->server);
     return EXIT_SUCCESS;

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "internal.h"
 #include <netboot-target/util/array.h>
@@ -219,6 +220,17 @@ static int name_target(struct config *config, unsigned index, const char *device
     return name ? 0 : -ENOMEM;
 }
 
+/* A command line, unlike a configuration, belongs to the folder in which it was written.
+ * NULL: it names no file there. */
+static char *whole_path(const char *device)
+{
+    char *path = NULL;
+    if (device[0] == '/' || access(device, F_OK) != 0)
+        return NULL;
+    _cleanup_free_ char *folder = getcwd(NULL, 0);
+    return folder && asprintf(&path, "%s/%s", folder, device) >= 0 ? path : NULL;
+}
+
 static int parse_export_device(const char *device, char **ret_device, struct error *why)
 {
     const struct key *luns = NULL;
@@ -233,6 +245,7 @@ static int export_target(struct config *config, unsigned index, const char *devi
 {
     struct error why = {"out of memory"};
     struct config_target *target = &config->targets.items[index];
+    _cleanup_free_ char *file = whole_path(device);
     read_defaults(config, "targets", target, errors);
     target->luns.items = calloc(1, sizeof *target->luns.items);
     if (!target->luns.items)
@@ -242,6 +255,7 @@ static int export_target(struct config *config, unsigned index, const char *devi
     const struct section *targets = section_find(&config_schema, "targets")->section;
     read_section(&reader, section_find(targets, "luns")->section, NULL, target->luns.items,
                  "targets.luns");
+    device = file ? file : device;
     if (parse_export_device(device, &target->luns.items->device, &why) != 0)
         errors_add(errors, false, NULL, 0, "--export %s: %s", escaped(device), why.text);
     target->open = open;

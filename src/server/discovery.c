@@ -152,8 +152,12 @@ static void keep_result(struct discovered *one, struct boot_catalog *catalog)
     }
     boot_catalog_unref(one->catalog);
     one->catalog = catalog;
-    log_info("%u of %u boot entries can be offered: target=%s lun=%u", count_offered(catalog),
-             catalog->entry_count, one->lun->target->name, one->lun->number);
+    if (catalog->entry_count == 0)
+        log_info("no kernel and no boot loader was found: target=%s lun=%u", one->lun->target->name,
+                 one->lun->number);
+    else
+        log_info("%u of %u boot entries can be offered: target=%s lun=%u", count_offered(catalog),
+                 catalog->entry_count, one->lun->target->name, one->lun->number);
 }
 
 static void on_done(void *context, struct boot_catalog *catalog, const struct error *error)

@@ -56,8 +56,8 @@ static void look_at_interface(struct doctor *doctor, const struct net_interface 
         doctor_tell(doctor, FINDING_WARNING, interface->name,
                     "%s would take an address of ours away: %s", manager->name, manager->cure);
     else
-        doctor_tell(doctor, FINDING_FINE, interface->name, "link is up, %u IPv4 addresses",
-                    interface->address_count);
+        doctor_tell(doctor, FINDING_FINE, interface->name, "link is up, %u IPv4 address%s",
+                    interface->address_count, interface->address_count == 1 ? "" : "es");
 }
 
 static const struct net_interface *find_interface(const struct net_interface *all, const char *name)
@@ -254,7 +254,9 @@ int server_doctor(const struct config *config, FILE *to)
     struct doctor doctor = {.config = config, .to = to};
     for (unsigned i = 0; i < ARRAY_SIZE(checks); i++)
         checks[i](&doctor);
-    fprintf(to, "\n%u problems, %u warnings\n", doctor.counts[FINDING_PROBLEM],
-            doctor.counts[FINDING_WARNING]);
-    return doctor.counts[FINDING_PROBLEM] ? 1 : 0;
+    unsigned problems = doctor.counts[FINDING_PROBLEM];
+    unsigned warnings = doctor.counts[FINDING_WARNING];
+    fprintf(to, "\n%u problem%s, %u warning%s\n", problems, problems == 1 ? "" : "s", warnings,
+            warnings == 1 ? "" : "s");
+    return problems ? 1 : 0;
 }

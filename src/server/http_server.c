@@ -178,6 +178,11 @@ static int open_port(struct http_server *http, enum http_listener kind,
     port->http = http;
     port->kind = kind;
     DL_APPEND(http->ports, port);
+    if (kind == HTTP_LISTENER_STATUS) {
+        char address[ADDRESS_TEXT_BYTES];
+        address_text(&port->listener.endpoint.address, address);
+        log_notice("status page: http://%s/", address);
+    }
     return 0;
 }
 

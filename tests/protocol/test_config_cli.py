@@ -283,6 +283,7 @@ def exported(report, folder, disk, state, namespace):
                 wait_for(lambda: "next: " in daemon.output(), 15, "next step")
                 told = daemon.output()
                 assert str(disk) in told and "0.0.0.0:3260" in told and "[::]:3260" in told, told
+                assert "status page: http://127.0.0.1:9180/" in told, told
                 name = re.search(r"as (iqn\.\S+)", told)[1].rstrip(",")
                 path = state / re.search(r"secrets: \S+/(secrets-\S+)", told)[1]
                 assert path.stat().st_mode & 0o777 == 0o600
@@ -319,6 +320,16 @@ def exported(report, folder, disk, state, namespace):
         (folder / "export.log").unlink()
         daemon = start_exported(folder, state, namespace, "--export", folder / "none.img")
         assert daemon.wait(15) == 1 and "none.img" in daemon.output()
+        assert "next: " not in daemon.output(), "tells a next step when there is none"
+    with report.test("before there is a configuration: what to do, and what the doctor sees all the same"):
+        (empty := folder / "empty-etc").mkdir()
+        without = ("unshare", "--mount", "--propagation", "private", "sh", "-c",
+                   'mount --bind "$0" /etc && exec "$@"', empty, PROGRAM)
+        for arguments in (), ("-t",):
+            done = inside(namespace, *without, *arguments)
+            assert done.returncode == 1 and "there is no /etc/netboot.conf yet" in done.stdout, done
+        done = inside(namespace, *without, "--doctor")
+        assert "only this machine is looked at" in done.stdout and "iSCSI: free" in done.stdout, done
 
 
 def main():

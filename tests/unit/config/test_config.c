@@ -1,4 +1,8 @@
 /* test_config.c - references, the form without a file, small questions. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "helper.h"
 
 #include "files.h"
@@ -57,6 +61,27 @@ static void export_of_several(void **state)
     config_unref(config);
 }
 
+static void export_of_a_file_in_this_folder(void **state)
+{
+    char folder[] = "/tmp/nbt-export-XXXXXX", disk[] = "disk.img", tag[] = "LABEL=root", path[64];
+    char *devices[] = {disk, tag};
+    int before = open(".", O_PATH | O_CLOEXEC);
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chdir(folder), 0);
+    assert_int_equal(close(creat(disk, 0600)), 0);
+    struct config *config = export(devices, 2, false);
+    snprintf(path, sizeof path, "%s/%s", folder, disk);
+    assert_string_equal(config->targets.items[0].luns.items[0].device, path);
+    assert_string_equal(config->targets.items[0].name, "disk.img");
+    assert_string_equal(config->targets.items[1].luns.items[0].device, tag);
+    config_unref(config);
+    assert_int_equal(unlink(disk), 0);
+    assert_int_equal(fchdir(before), 0);
+    assert_int_equal(close(before), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void export_of_what_is_none(void **state)
 {
     char first[] = "sdb", second[] = "/dev/sda", third[] = "/dev/sda";
@@ -111,9 +136,13 @@ static void errors_are_printed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(references),        cmocka_unit_test(export_of_one_disk),
-        cmocka_unit_test(export_of_several), cmocka_unit_test(export_of_what_is_none),
-        cmocka_unit_test(questions),         cmocka_unit_test(errors_are_printed),
+        cmocka_unit_test(references),
+        cmocka_unit_test(export_of_one_disk),
+        cmocka_unit_test(export_of_several),
+        cmocka_unit_test(export_of_what_is_none),
+        cmocka_unit_test(questions),
+        cmocka_unit_test(errors_are_printed),
+        cmocka_unit_test(export_of_a_file_in_this_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
