@@ -150,9 +150,9 @@ static void put_entries(struct buffer *out, const struct boot_menu *menu)
             put(out, "goto take\n");
             continue;
         }
-        put(out, "echo\necho ");
+        put(out, "echo\necho -- "); /* whatever it begins with */
         boot_put_text(out, entry->title);
-        put(out, ":\necho ");
+        put(out, ":\necho -- ");
         boot_put_text(out, entry->problem);
         put(out, "\n");
         if (entry->can_try)
@@ -269,7 +269,7 @@ void boot_script_to_menu(struct buffer *out, const struct boot_server *server, c
 {
     put(out, "#!ipxe\n");
     if (text) {
-        put(out, "echo\necho ");
+        put(out, "echo\necho -- ");
         boot_put_text(out, text);
         put(out, "\nprompt --timeout 5000 Press a key for the menu. ||\n");
     }

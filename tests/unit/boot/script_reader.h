@@ -71,6 +71,8 @@ static inline void check_line(const char *script, char *line)
             continue;
         }
         assert_true(token[0] != '#' && strcmp(token, ";") != 0);
+        if (previous && previous == command && strcmp(command, "echo") == 0) /* it has options */
+            assert_true(token[0] != '-' || strcmp(token, "--") == 0);
         if (!command) {
             may_fail = command_may_fail(token);
             command = token;

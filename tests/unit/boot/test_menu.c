@@ -53,9 +53,9 @@ static void test_what_has_a_problem_is_not_taken_at_once(void **state)
     const struct boot_menu menu = begin();
     (void)state;
     const char *text = menu_script(&menu);
-    assert_has(text, ":e1\nset choice entry:old\necho\necho Old one:\n"
-                     "echo not prepared: run setup/linux.sh\nprompt --key t ");
-    assert_has(text, ":e2\nset choice entry:big\necho\necho Big one:\necho too large\n"
+    assert_has(text, ":e1\nset choice entry:old\necho\necho -- Old one:\n"
+                     "echo -- not prepared: run setup/linux.sh\nprompt --key t ");
+    assert_has(text, ":e2\nset choice entry:big\necho\necho -- Big one:\necho -- too large\n"
                      "prompt --timeout 30000 Press a key for the menu. ||\ngoto menu\n");
 }
 
@@ -205,7 +205,7 @@ static void test_goes_on_to_the_menu(void **state)
     boot_script_to_menu(script_begin(&made), &server, "It is ${in} use.", "00ff");
     const char *text = script_end(&made);
     check_script(text);
-    assert_order(text, "echo It is ?{in} use.\n", "/menu.ipxe?mac=");
+    assert_order(text, "echo -- It is ?{in} use.\n", "/menu.ipxe?mac=");
     assert_has(text, "&key=00ff&fresh=1 ||\n");
     boot_script_to_menu(script_begin(&made), &server, NULL, NULL);
     text = script_end(&made);
