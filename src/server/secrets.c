@@ -74,6 +74,19 @@ static void load_kept(struct chap_secrets *secrets, struct state *state, const c
     free(record);
 }
 
+/* Only what is new waits for the disk: the loop would wait for it, too, whenever a client's target
+ * comes. */
+static int save_if_new(struct state *state, const char *name, const char *record, size_t length)
+{
+    size_t kept_length = 0;
+    char *kept = state_load(state, name, &kept_length);
+    bool same = kept && kept_length == length && !memcmp(kept, record, length);
+    if (kept)
+        explicit_bzero(kept, kept_length);
+    free(kept);
+    return same ? 0 : state_save(state, name, record, length);
+}
+
 static int keep(struct chap_secrets *secrets, struct state *state, const char *name,
                 struct error *error)
 {
@@ -81,7 +94,7 @@ static int keep(struct chap_secrets *secrets, struct state *state, const char *n
     int length =
         snprintf(record, sizeof record, "initiator %s %s\ntarget %s %s\n", secrets->initiator.name,
                  secrets->initiator.secret, secrets->target.name, secrets->target.secret);
-    int result = state_save(state, name, record, (size_t)length);
+    int result = save_if_new(state, name, record, (size_t)length);
     explicit_bzero(record, sizeof record);
     if (result && result != -EROFS)
         return error_set(error, result, "its generated secrets cannot be kept: %s",
@@ -168,7 +181,7 @@ static int keep_password(struct menu_password *password, struct state *state, co
 {
     char record[2 * SECRET_MAX_BYTES];
     int length = snprintf(record, sizeof record, "%s %s\n", user, password->text);
-    int result = state_save(state, PASSWORD_RECORD, record, (size_t)length);
+    int result = save_if_new(state, PASSWORD_RECORD, record, (size_t)length);
     explicit_bzero(record, sizeof record);
     if (result) {
         *password = (struct menu_password){0};

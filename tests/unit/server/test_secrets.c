@@ -4,7 +4,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -70,6 +73,38 @@ static void test_key_fills_what_is_not_configured(void **state)
     assert_string_not_equal(b.initiator.secret, b.target.secret);
 }
 
+/* What is kept already is not written again: it would be a new file. */
+static void test_generated_ones_are_written_once(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/nbt-secrets-XXXXXX", path[80];
+    const struct secret no_key = {0};
+    const struct config_auth auth = {
+        .mode = CONFIG_AUTH_MUTUAL, .user = (char[]){"laptop"}, .target_user = (char[]){"disk"}};
+    struct chap_secrets first, second;
+    struct stat before, after;
+    struct error error;
+    assert_non_null(mkdtemp(directory));
+    struct block_io *io;
+    assert_int_equal(
+        block_io_new(&(struct block_io_options){.engine = BLOCK_ENGINE_THREADS}, &io, &error), 0);
+    struct state *kept = state_new(directory, io);
+    assert_int_equal(secrets_prepare(&first, kept, "secrets-a", &auth, &no_key, &error), 0);
+    snprintf(path, sizeof path, "%s/secrets-a", directory);
+    assert_string_equal(first.path, path);
+    assert_int_equal(stat(path, &before), 0);
+    assert_int_equal(secrets_prepare(&second, kept, "secrets-a", &auth, &no_key, &error), 0);
+    assert_int_equal(stat(path, &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+    assert_string_equal(first.initiator.secret, second.initiator.secret);
+    assert_string_equal(first.target.secret, second.target.secret);
+    assert_string_equal(second.path, path);
+    state_free(kept);
+    block_io_free(io);
+    unlink(path);
+    rmdir(directory);
+}
+
 static void test_menu_password(void **state)
 {
     (void)state;
@@ -90,6 +125,7 @@ int main(void)
         cmocka_unit_test(test_derives_the_same_everywhere),
         cmocka_unit_test(test_derived_ones_are_plain_and_differ),
         cmocka_unit_test(test_key_fills_what_is_not_configured),
+        cmocka_unit_test(test_generated_ones_are_written_once),
         cmocka_unit_test(test_menu_password),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
