@@ -1,6 +1,7 @@
 """Disks for tests: files, and loop devices over them."""
 import contextlib
 import fcntl
+import grp
 import os
 import signal
 import tempfile
@@ -36,6 +37,19 @@ def loop_device(path, read_only=False, sector_bytes=512):
         yield Path(device)
     finally:
         run("losetup", "--detach", device, check=False)
+
+
+@contextlib.contextmanager
+def lent(path, group):
+    """Lets this group read and write a device, as udev lets the group disk."""
+    before = os.stat(path)
+    os.chown(path, before.st_uid, grp.getgrnam(group).gr_gid)
+    os.chmod(path, 0o660)
+    try:
+        yield path
+    finally:
+        os.chown(path, before.st_uid, before.st_gid)
+        os.chmod(path, before.st_mode & 0o777)
 
 
 @contextlib.contextmanager

@@ -93,7 +93,9 @@ class Service:
         self.groups = [grp.getgrnam(group).gr_gid]
         self.libc = ctypes.CDLL(None)
 
-    def enter(self):
+    def enter(self, cpu=None):
+        if cpu is not None:
+            os.sched_setaffinity(0, {cpu})
         for capability in range(int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1):
             self.libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
         os.setgroups(self.groups)

@@ -1,4 +1,5 @@
 """The iSCSI targets that tests drive: netboot-target, and tgt as a peer for comparison."""
+import functools
 import json
 import os
 from dataclasses import dataclass, field
@@ -84,6 +85,7 @@ class NetbootTarget(Target):
     name = "iqn.2026-11.local.netboot-target:lab"
     first_lun = 0
     status_port = 0
+    service = None  # sandbox.Service: what the shipped unit takes away is taken away
     shared = True  # any test may log in under any name
 
     def config(self):
@@ -113,6 +115,15 @@ status = {{ listen = "127.0.0.1:{self.status_port}" }}
 {self.services()}
 """
 
+    def launch_service(self, *command):
+        for path in self.folder, self.folder / "state", self.folder / "netboot.conf":
+            os.chown(path, self.service.user, self.service.user)
+        cpu, self.cpu = self.cpu, None  # no taskset in front
+        try:
+            self.launch(*command, preexec_fn=functools.partial(self.service.enter, cpu))
+        finally:
+            self.cpu = cpu
+
     def services(self):
         """No boot services: only iSCSI, with room for every test."""
         return """
@@ -141,7 +152,10 @@ limits = { connections = 2048; connections-per-source = 2048; logins-per-source 
         file = self.folder / "netboot.conf"
         file.touch(mode=0o600)
         file.write_text(self.config())
-        self.launch(PROGRAM, "-c", file)
+        if self.service:
+            self.launch_service(PROGRAM, "-c", file)
+        else:
+            self.launch(PROGRAM, "-c", file)
         wait_for(self.ready, 20, "disk that is open")
 
 
