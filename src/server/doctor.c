@@ -15,6 +15,7 @@
 #include <netboot-target/block.h>
 #include <netboot-target/boot.h>
 #include <netboot-target/config.h>
+#include <netboot-target/util/amount.h>
 #include <netboot-target/util/array.h>
 
 void doctor_tell(struct doctor *doctor, enum finding kind, const char *what, const char *format,
@@ -180,9 +181,10 @@ static void check_lun(struct doctor *doctor, struct block_io *io,
         doctor_tell(doctor, strstr(error.text, "(netboot-target)") ? FINDING_FINE : FINDING_PROBLEM,
                     what, "%s", error.text);
     else {
-        doctor_tell(doctor, FINDING_FINE, what, "%s, %.1f GiB, nobody else has it", device->path,
-                    (double)device->geometry.blocks * device->geometry.logical_block_bytes /
-                        (1u << 30));
+        struct amount size;
+        doctor_tell(
+            doctor, FINDING_FINE, what, "%s, %s, nobody else has it", device->path,
+            amount_bytes(&size, device->geometry.blocks * device->geometry.logical_block_bytes));
         block_device_close(device);
     }
 }

@@ -13,6 +13,7 @@
 #include "internal.h"
 #include "secrets.h"
 
+#include <netboot-target/util/amount.h>
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/buffer.h>
 #include <netboot-target/util/cleanup.h>
@@ -83,8 +84,9 @@ static void announce(const struct served_target *target)
     for (unsigned i = 0; i < target->lun_count; i++) {
         const struct served_lun *lun = &target->luns[i];
         const struct block_geometry *geometry = &lun->device->geometry;
-        log_notice("  LUN %u: %s, %.1f GB, %s, identity %s", lun->number, lun->device->path,
-                   (double)geometry->blocks * geometry->logical_block_bytes / 1e9,
+        struct amount size;
+        log_notice("  LUN %u: %s, %s, %s, identity %s", lun->number, lun->device->path,
+                   amount_bytes(&size, geometry->blocks * geometry->logical_block_bytes),
                    geometry->read_only || lun->config->read_only ? "read-only"
                                                                  : lun->device->write_mode,
                    lun->identity_text);

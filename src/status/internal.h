@@ -10,14 +10,6 @@
  */
 void text_write(struct buffer *to, const char *text, bool (*special)(struct buffer *to, char byte));
 
-/* "1.5 GiB" */
-struct amount {
-    char text[32];
-};
-const char *amount_bytes(struct amount *to, uint64_t bytes);
-/* "3 d 4 h", "12 s" */
-const char *amount_duration(struct amount *to, uint64_t seconds);
-
 /* An upper bound of the latency that `percent` of the commands stayed below, in µs; 0: none ran. */
 uint64_t latency_percentile_us(const uint64_t latency[STATUS_LATENCY_BUCKETS], unsigned percent);
 

@@ -4,6 +4,8 @@
 
 #include "internal.h"
 
+#include <netboot-target/util/amount.h>
+
 #define REFRESH_SECONDS 5
 
 static const char head[] =

@@ -1,4 +1,4 @@
-/* test_text.c - names made harmless, amounts and percentiles */
+/* test_text.c - names made harmless, and percentiles */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -68,26 +68,6 @@ static void test_special(void **state)
     buffer_done(&to);
 }
 
-static void test_amounts(void **state)
-{
-    (void)state;
-    struct amount amount;
-    assert_string_equal(amount_bytes(&amount, 0), "0 B");
-    assert_string_equal(amount_bytes(&amount, 1023), "1023 B");
-    assert_string_equal(amount_bytes(&amount, 1024), "1.0 KiB");
-    assert_string_equal(amount_bytes(&amount, 1536), "1.5 KiB");
-    assert_string_equal(amount_bytes(&amount, (1 << 20) - 1), "1023.9 KiB");
-    assert_string_equal(amount_bytes(&amount, 1 << 20), "1.0 MiB");
-    assert_string_equal(amount_bytes(&amount, UINT64_MAX), "15.9 EiB");
-    assert_string_equal(amount_duration(&amount, 0), "0 s");
-    assert_string_equal(amount_duration(&amount, 59), "59 s");
-    assert_string_equal(amount_duration(&amount, 60), "1 min");
-    assert_string_equal(amount_duration(&amount, 61), "1 min 1 s");
-    assert_string_equal(amount_duration(&amount, 3600), "1 h");
-    assert_string_equal(amount_duration(&amount, 90061), "1 d 1 h");
-    assert_string_equal(amount_duration(&amount, UINT64_MAX), "213503982334601 d 7 h");
-}
-
 static void test_percentiles(void **state)
 {
     (void)state;
@@ -105,7 +85,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_special),
-        cmocka_unit_test(test_amounts),
         cmocka_unit_test(test_percentiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
