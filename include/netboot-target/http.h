@@ -86,6 +86,7 @@ struct http_response {
     void (*sent)(void *context, enum http_sent sent);
     void *sent_context;
     bool ranged;                         /* its bytes are stable: parts may be asked for */
+    bool path_is_secret;                 /* whoever knows it gets this: not for the log */
     unsigned retry_after_seconds;        /* with 503: iPXE waits that long and asks again */
     const char *content_security_policy; /* NULL: none */
     char allow[24];                      /* with 405; "": none */

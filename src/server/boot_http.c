@@ -145,6 +145,7 @@ static void get_kernel(void *context, const struct http_request *request,
     if (!boot_access_admits(server, request, response))
         return;
     struct boot_blob *blob = boot_kernels_find(server, request->captures[0]);
+    response->path_is_secret = true;
     if (!blob) {
         http_response_text(response, 404, "There is no such file, or its time is over.");
         return;

@@ -192,7 +192,10 @@ static void log_request(const struct http_connection *connection,
         return;
     /* without the query, which may hold what is nobody's business */
     char path[200];
-    escape_text(path, sizeof path, request->target, strcspn(request->target, "?"));
+    if (response->path_is_secret)
+        snprintf(path, sizeof path, "%s", connection->match.route->pattern);
+    else
+        escape_text(path, sizeof path, request->target, strcspn(request->target, "?"));
     log_message(level, "http: method=%s path=%s status=%u bytes=%llu peer=%s",
                 methods[request->method], path, response->status,
                 (unsigned long long)response->length_bytes, connection->peer_text);

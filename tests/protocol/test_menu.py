@@ -321,6 +321,8 @@ def test_kernels(report, daemon):
         for path, file in (kernel, daemon.kernel), (initrd, daemon.initrd):
             status, _, body = daemon.get(path)
             assert status == 200 and body == file.read_bytes(), (path, status, len(body))
+        assert daemon.says("path=/kernel/*/* status=200"), "told without the key"
+        assert kernel.split("/")[2] not in daemon.log.read_text()
     with report.test("parts of them, and many requests on one connection"):
         status, head, body = daemon.get(kernel, "-r", "1000000-1000999")
         assert status == 206 and body == daemon.kernel.read_bytes()[1000000:1001000], head
