@@ -175,13 +175,11 @@ static void keep(struct reading *reading, const char *name, uint8_t *data, uint6
     reading->bytes += bytes;
 }
 
-/* The first folder that has a name wins. */
-static void read_file(struct reading *reading, int folder, const char *name)
+/* Closes the descriptor. */
+static void read_open(struct reading *reading, const char *name, int opened)
 {
     struct stat status;
-    if (strlen(name) > TFTP_NAME_BYTES_LIMIT || find(reading->files, name))
-        return;
-    _cleanup_close_ int descriptor = open_beneath(folder, name, O_RDONLY);
+    _cleanup_close_ int descriptor = opened;
     if (descriptor < 0 || fstat(descriptor, &status) || !S_ISREG(status.st_mode))
         return;
     uint64_t bytes = (uint64_t)status.st_size;
@@ -193,6 +191,27 @@ static void read_file(struct reading *reading, int folder, const char *name)
     uint8_t *data = read_whole(descriptor, (size_t)bytes);
     if (data)
         keep(reading, name, data, bytes);
+}
+
+/* The first folder that has a name wins. */
+static bool is_wanted(const struct reading *reading, const char *name)
+{
+    return strlen(name) <= TFTP_NAME_BYTES_LIMIT && !find(reading->files, name);
+}
+
+static void read_file(struct reading *reading, int folder, const char *name)
+{
+    if (is_wanted(reading, name))
+        read_open(reading, name, open_beneath(folder, name, O_RDONLY));
+}
+
+/* A file that the configuration names may be a link out of its folder, as Debian's ipxe.efi is one
+ * into /boot: whoever wrote the name may read the file. */
+static void read_configured(struct reading *reading, int folder, const char *name)
+{
+    if (is_wanted(reading, name) && *name != '/' && !strstr(name, ".."))
+        read_open(reading, name,
+                  openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
 }
 
 static void read_folder(struct reading *reading, int root, const char *path, unsigned depth)
@@ -246,10 +265,10 @@ static void read_named(struct reading *reading, int folder)
     const struct config *config = reading->config;
     const struct boot_architecture *architecture;
     for (unsigned i = 0; (architecture = boot_architecture_at(i)); i++)
-        read_file(reading, folder, boot_files_name(config, architecture));
+        read_configured(reading, folder, boot_files_name(config, architecture));
     for (unsigned i = 0; i < config->clients.count; i++)
         if (config->clients.items[i].boot_file)
-            read_file(reading, folder, config->clients.items[i].boot_file);
+            read_configured(reading, folder, config->clients.items[i].boot_file);
 }
 
 static void reading_run(struct job *job)

@@ -42,7 +42,7 @@ class Daemon:
             portals = [ "127.0.0.1:{free_port()}" ];
             boot = {{ tftp-listen = [ "127.0.0.1:{self.port}", "[::1]:{self.port}" ];
                       http-listen = [ "127.0.0.1:{self.http}" ];
-                      custom-directory = "{self.files}" }};
+                      custom-directory = "{self.files}"; files = {{ efi-x64 = "ipxe.efi" }} }};
             status = {{ listen = "127.0.0.1:{free_port()}" }};
             limits = {{ tftp-transfers-per-source = {PER_SOURCE} }};
             state-directory = "{self.folder}/state";
@@ -103,6 +103,9 @@ def test_clients(report, daemon):
                 got.unlink(missing_ok=True)
                 run("curl", "-sS", *options, "-o", got, f"tftp://127.0.0.1:{daemon.port}/{name}")
                 assert digest(got.read_bytes()) == digest(wanted), options
+    with report.test("a configured file that its package links to another folder"):
+        run("curl", "-sS", "-o", got, f"tftp://127.0.0.1:{daemon.port}/ipxe.efi")
+        assert digest(got.read_bytes()) == digest(Path("/usr/lib/ipxe/ipxe.efi").read_bytes())
     with report.test("IPv6"):
         run("curl", "-sS", "-g", "-o", got, f"tftp://[::1]:{daemon.port}/small")
         assert digest(got.read_bytes()) == digest((daemon.files / "small").read_bytes())
