@@ -17,6 +17,7 @@
 #include "boot_source.h"
 #include "discovery.h"
 #include "inhibitor.h"
+#include "loop_memory.h"
 #include "secrets.h"
 
 #include <netboot-target/util/array.h>
@@ -419,6 +420,7 @@ static void start_booting(struct server *server)
 
 static int start(struct server *server, struct error *error)
 {
+    loop_memory_reserve();
     server->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     if (!server->loop)
         return error_set(error, -ENOSYS, "epoll is not available");
@@ -442,9 +444,9 @@ static int start(struct server *server, struct error *error)
     if (!result) {
         client_targets_start(server);
         start_booting(server); /* nor without this */
+        server_targets_changed(server);
+        server_want_housekeeping(server);
     }
-    server_targets_changed(server);
-    server_want_housekeeping(server);
     return result;
 }
 

@@ -25,7 +25,8 @@ struct state {
     char directory[400];
     int descriptor; /* -1: records last as long as the process */
     struct job_queue *queue;
-    unsigned puts; /* under way */
+    unsigned puts;     /* under way */
+    struct put *spare; /* without room for data: to say that there was no memory */
 };
 
 struct put {
@@ -75,6 +76,11 @@ static void put_run(struct job *job)
     put->result = save(put->state->descriptor, put->name, put->data, put->length);
 }
 
+static void put_run_without_memory(struct job *job)
+{
+    container_of(job, struct put, job)->result = -ENOMEM;
+}
+
 static void put_done(struct job *job)
 {
     struct put *put = container_of(job, struct put, job);
@@ -84,7 +90,10 @@ static void put_done(struct job *job)
     put->state->puts--;
     if (put->done)
         put->done(put->context, put->result);
-    free(put);
+    if (put->state->spare)
+        free(put);
+    else
+        put->state->spare = put;
 }
 
 static void put_run_nowhere(struct job *job)
@@ -96,17 +105,22 @@ static void state_put(struct store *store, const char *name, const void *data, s
                       store_done done, void *context)
 {
     struct state *state = container_of(store, struct state, store);
-    struct put *put = calloc(1, sizeof *put + length);
+    struct put *whole = calloc(1, sizeof *whole + length);
+    struct put *put = whole ? whole : take_pointer(state->spare);
     if (!put)
         abort(); /* a caller that waits for durability can't be told otherwise later */
-    put->job.run = state->descriptor < 0 ? put_run_nowhere : put_run;
+    put->job.run = !whole                  ? put_run_without_memory
+                   : state->descriptor < 0 ? put_run_nowhere
+                                           : put_run;
     put->job.done = put_done;
     put->state = state;
     put->done = done;
     put->context = context;
-    put->length = length;
     snprintf(put->name, sizeof put->name, "%s", name);
-    memcpy(put->data, data, length);
+    if (whole) {
+        put->length = length;
+        memcpy(put->data, data, length);
+    }
     state->puts++;
     job_queue_submit(state->queue, &put->job);
 }
@@ -130,7 +144,8 @@ struct state *state_new(const char *directory, struct block_io *io)
             directory, strerror(errno));
     state->queue = job_queue_new(block_io_workers(io), 1); /* one thread keeps the order of puts */
     state->store.put = state_put;
-    if (!state->queue) {
+    state->spare = calloc(1, sizeof *state->spare);
+    if (!state->queue || !state->spare) {
         state_free(state);
         return NULL;
     }
@@ -144,6 +159,7 @@ void state_free(struct state *state)
     if (state->descriptor >= 0)
         close(state->descriptor);
     job_queue_free(state->queue);
+    free(state->spare);
     free(state);
 }
 

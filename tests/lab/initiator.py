@@ -322,14 +322,17 @@ class Load(threading.Thread):
         self.rounds, self.error, self.stopping = 0, None, False
         self.start()
 
+    def work(self):
+        while not self.stopping:
+            data = os.urandom(512) * self.blocks
+            self.session.write(self.lba, data, self.lun)
+            if self.session.read_blocks(self.lba, self.blocks, self.lun) != data:
+                raise LabError("read something else than was written")
+            self.rounds += 1
+
     def run(self):
         try:
-            while not self.stopping:
-                data = os.urandom(512) * self.blocks
-                self.session.write(self.lba, data, self.lun)
-                if self.session.read_blocks(self.lba, self.blocks, self.lun) != data:
-                    raise LabError("read something else than was written")
-                self.rounds += 1
+            self.work()
         except (LabError, OSError) as error:
             self.error = error
 
