@@ -75,16 +75,16 @@ static uint64_t memory_for(struct discovery *discovery, const struct discovered 
     uint64_t limit = discovery->server->config->discovery.memory_bytes;
     struct mapped_blob *mapped;
     DL_FOREACH (discovery->helpers.blobs.list, mapped)
-        mapped->counted = false;
+        mapped->memory->counted = false;
     const struct discovered *other;
     DL_FOREACH (discovery->all, other) {
         for (unsigned i = 0; other != one && other->catalog && i < other->catalog->file_count;
              i++) {
             struct boot_blob *blob = other->catalog->files[i].blob;
             mapped = blob ? container_of(blob, struct mapped_blob, blob) : NULL;
-            if (!mapped || mapped->counted)
+            if (!mapped || mapped->memory->counted)
                 continue;
-            mapped->counted = true;
+            mapped->memory->counted = true;
             used += blob->bytes;
         }
     }

@@ -17,8 +17,37 @@ static void release(struct boot_blob *blob)
 {
     struct mapped_blob *mapped = container_of(blob, struct mapped_blob, blob);
     DL_DELETE(mapped->all->list, mapped);
-    munmap((void *)blob->data, blob->bytes);
+    if (!--mapped->memory->references) {
+        munmap(mapped->memory->data, blob->bytes);
+        free(mapped->memory);
+    }
     free(mapped);
+}
+
+/* One reference; NULL: out of memory. Files of one size mostly differ within their first pages;
+ * those of one disk are not compared, or it could keep the loop busy with many that are nearly the
+ * same. */
+static struct blob_memory *map(const struct discovery_blobs *all, uint64_t disk, int descriptor,
+                               uint64_t bytes)
+{
+    const struct mapped_blob *other;
+    struct blob_memory *memory = calloc(1, sizeof *memory);
+    void *data = memory ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0) : MAP_FAILED;
+    if (data == MAP_FAILED) {
+        free(memory);
+        return NULL;
+    }
+    *memory = (struct blob_memory){.data = data, .references = 1};
+    DL_FOREACH (all->list, other) {
+        if (other->disk == disk || other->blob.bytes != bytes ||
+            memcmp(other->blob.data, data, bytes) != 0)
+            continue;
+        munmap(data, bytes);
+        free(memory);
+        other->memory->references++;
+        return other->memory;
+    }
+    return memory;
 }
 
 struct boot_blob *discovery_blob_map(struct discovery_blobs *all, uint64_t disk, int descriptor,
@@ -36,16 +65,17 @@ struct boot_blob *discovery_blob_map(struct discovery_blobs *all, uint64_t disk,
         return NULL;
     }
     struct mapped_blob *mapped = calloc(1, sizeof *mapped);
-    void *data = mapped ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0) : MAP_FAILED;
-    if (data == MAP_FAILED) {
+    struct blob_memory *memory = mapped ? map(all, disk, descriptor, bytes) : NULL;
+    if (!memory) {
         free(mapped);
         error_set(error, -ENOMEM, "out of memory");
         return NULL;
     }
+    mapped->memory = memory;
     mapped->all = all;
     mapped->disk = disk;
-    mapped->blob =
-        (struct boot_blob){.data = data, .bytes = bytes, .references = 1, .release = release};
+    mapped->blob = (struct boot_blob){
+        .data = memory->data, .bytes = bytes, .references = 1, .release = release};
     DL_APPEND(all->list, mapped);
     return &mapped->blob;
 }

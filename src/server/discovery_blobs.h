@@ -11,7 +11,14 @@ struct mapped_blob {
     struct mapped_blob *prev, *next;
     struct discovery_blobs *all;
     uint64_t disk; /* from which it came */
-    bool counted;  /* by whoever walks them */
+    struct blob_memory *memory;
+};
+
+/* Of blobs with the same bytes, whichever disks they came from. */
+struct blob_memory {
+    void *data;
+    unsigned references;
+    bool counted; /* by whoever walks them */
 };
 
 /* Every blob there is. It must outlive them. */
@@ -19,8 +26,9 @@ struct discovery_blobs {
     struct mapped_blob *list;
 };
 
-/* Maps a memory file; the descriptor stays the caller's. NULL: it is none that nobody can change,
- * or longer than `limit_bytes`; `error` says so. One reference. */
+/* Maps a memory file, or shares the memory of one that is the same, byte by byte: what a helper
+ * says of a file is no proof. The descriptor stays the caller's. NULL: it is none that nobody can
+ * change, or longer than `limit_bytes`; `error` says so. One reference. */
 struct boot_blob *discovery_blob_map(struct discovery_blobs *all, uint64_t disk, int descriptor,
                                      uint64_t limit_bytes, struct error *error);
 /* Only of the same disk: the digest is what a helper said that this disk may have taken over, and

@@ -163,6 +163,20 @@ static void test_no_disk_slips_a_file_to_another(void **state)
     boot_catalog_unref(first);
 }
 
+static void test_same_bytes_share_memory(void **state)
+{
+    struct error error;
+    (void)state;
+    struct boot_catalog *first = look("sends", 1, &error), *other = look("sends", 2, &error);
+    assert_non_null(first);
+    assert_non_null(other);
+    assert_ptr_not_equal(other->files[0].blob, first->files[0].blob); /* each has its own digest */
+    assert_ptr_equal(other->files[0].data, first->files[0].data);
+    boot_catalog_unref(first);
+    assert_memory_equal(other->files[0].data, "wrong", 5);
+    boot_catalog_unref(other);
+}
+
 static void test_a_disk_keeps_its_own_file(void **state)
 {
     struct error error;
@@ -184,6 +198,7 @@ int main(int count, char **words)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_more_descriptors_than_one_are_closed),
         cmocka_unit_test(test_no_disk_slips_a_file_to_another),
+        cmocka_unit_test(test_same_bytes_share_memory),
         cmocka_unit_test(test_a_disk_keeps_its_own_file),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
