@@ -187,6 +187,24 @@ static int filter_system_calls(struct error *error)
         SCMP_SYS(process_vm_writev),
         SCMP_SYS(pidfd_getfd),
         SCMP_SYS(kcmp),
+        SCMP_SYS(kill),
+        SCMP_SYS(tkill),
+        SCMP_SYS(tgkill),
+        SCMP_SYS(rt_sigqueueinfo),
+        SCMP_SYS(rt_tgsigqueueinfo),
+        SCMP_SYS(pidfd_send_signal),
+        SCMP_SYS(process_madvise),
+        SCMP_SYS(migrate_pages),
+        SCMP_SYS(move_pages),
+        SCMP_SYS(setpriority),
+        SCMP_SYS(ioprio_set),
+        SCMP_SYS(sched_setattr),
+        SCMP_SYS(sched_setparam),
+        SCMP_SYS(sched_setscheduler),
+        SCMP_SYS(sched_setaffinity),
+        /* no way out of the group of processes that the daemon ends */
+        SCMP_SYS(setpgid),
+        SCMP_SYS(setsid),
         SCMP_SYS(setns),
         SCMP_SYS(unshare),
         /* no change of files that Landlock does not stop */
@@ -242,6 +260,9 @@ static int filter_system_calls(struct error *error)
     int result = filter ? 0 : -ENOMEM;
     for (size_t i = 0; !result && i < ARRAY_SIZE(refused); i++)
         result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
+    if (!result) /* 0: its own limits */
+        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
+                                  SCMP_A0(SCMP_CMP_NE, 0));
     if (!result)
         result = seccomp_load(filter);
     seccomp_release(filter);

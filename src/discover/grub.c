@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,8 +22,10 @@
 
 #define PROGRAM          "/usr/bin/grub-fstest"
 #define QUESTION_MS      30000u /* none takes longer; a damaged filesystem may be a circle */
+#define GRACE_MS         1000u  /* for a process to end after its alarm */
 #define WORDS_BYTES      4096u  /* of GRUB, when it fails */
 #define LIST_BYTES_LIMIT (1u << 20)
+#define EXIT_NOT_RUN     126
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008u
@@ -99,50 +101,52 @@ struct question {
     int answer; /* a memory file */
 };
 
-static int start(const struct question *question, int complaints, pid_t *ret_process)
+/* In the child. Signals to other processes are refused here (confine.c), so it brings its end
+ * along: an alarm stays through execve(2). */
+_Noreturn static void become_grub(const struct question *question, int complaints, uint64_t time_ms)
 {
     static char locale[] = "LC_ALL=C.UTF-8"; /* names come as they are */
     char *environment[] = {locale, NULL};
     char *arguments[8] = {(char *)"grub-fstest", (char *)question->grub->disk, (char *)"--"};
     for (unsigned i = 0; question->words[i] && i + 4 < ARRAY_SIZE(arguments); i++)
         arguments[3 + i] = (char *)question->words[i];
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, question->answer, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, complaints, STDERR_FILENO);
+    const struct itimerval alarm = {
+        .it_value = {.tv_sec = (time_t)(time_ms / 1000),
+                     .tv_usec = (suseconds_t)(time_ms % 1000 * 1000)}
+    };
     /* what it writes is bounded, whatever the disk says of the size */
-    struct rlimit before, limit;
-    getrlimit(RLIMIT_FSIZE, &before);
-    limit = before;
-    limit.rlim_cur = min_of((rlim_t)question->limit_bytes, before.rlim_max);
-    setrlimit(RLIMIT_FSIZE, &limit);
-    int result = posix_spawn(ret_process, PROGRAM, &actions, NULL, arguments, environment);
-    setrlimit(RLIMIT_FSIZE, &before);
-    posix_spawn_file_actions_destroy(&actions);
-    return -result;
+    struct rlimit limit;
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = min_of((rlim_t)question->limit_bytes, limit.rlim_max);
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (nothing >= 0 && dup2(nothing, STDIN_FILENO) >= 0 &&
+        dup2(question->answer, STDOUT_FILENO) >= 0 && dup2(complaints, STDERR_FILENO) >= 0 &&
+        !setrlimit(RLIMIT_FSIZE, &limit) && !setitimer(ITIMER_REAL, &alarm, NULL))
+        execve(PROGRAM, arguments, environment);
+    _exit(EXIT_NOT_RUN);
 }
 
-/* Waits for its end, and makes it end in time. */
-static int wait_for(const struct question *question, pid_t process, struct error *error)
+/* Waits for its end. One that does not come to it is left to the daemon, which ends us all. */
+static int wait_for(pid_t process, uint64_t time_ms, struct error *error)
 {
     int status = 0;
-    uint64_t now = now_ms(), deadline = min_of(now + QUESTION_MS, question->grub->deadline_ms);
     _cleanup_close_ int descriptor = pidfd_open(process, 0);
     struct pollfd wanted = {.fd = descriptor, .events = POLLIN};
-    bool in_time =
-        descriptor >= 0 && deadline > now && poll(&wanted, 1, (int)(deadline - now)) == 1;
-    if (!in_time)
-        kill(process, SIGKILL);
+    if (descriptor < 0)
+        return error_set(error, -errno, "GRUB's driver cannot be watched: %s", strerror(errno));
+    if (poll(&wanted, 1, (int)(time_ms + GRACE_MS)) != 1)
+        return error_set(error, -ETIMEDOUT, "GRUB's driver did not come to an end");
     while (waitpid(process, &status, 0) < 0 && errno == EINTR)
         ;
-    if (!in_time)
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
         return error_set(error, -ETIMEDOUT, "GRUB's driver did not come to an end in time");
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ)
         return error_set(error, -EFBIG, "it is longer than the disk says, or than is allowed");
     if (WIFSIGNALED(status))
         return error_set(error, -ENODATA, "GRUB's driver was ended by signal %d (%s)",
                          WTERMSIG(status), strsignal(WTERMSIG(status)));
+    if (WEXITSTATUS(status) == EXIT_NOT_RUN)
+        return error_set(error, -ENOENT, "%s cannot be run", PROGRAM);
     return WEXITSTATUS(status) ? -ENODATA : 0;
 }
 
@@ -166,17 +170,20 @@ static void take_words(int complaints, struct error *error)
 
 static int ask(const struct question *question, struct error *error)
 {
-    pid_t process;
+    uint64_t now = now_ms(), deadline = question->grub->deadline_ms;
     error->text[0] = '\0';
-    if (now_ms() >= question->grub->deadline_ms)
+    if (now >= deadline)
         return error_set(error, -ETIMEDOUT, "there is no time left");
     _cleanup_close_ int complaints = memory_file();
     if (complaints < 0)
         return error_set(error, -errno, "no memory file: %s", strerror(errno));
-    int result = start(question, complaints, &process);
-    if (result)
-        return error_set(error, result, "%s cannot be run: %s", PROGRAM, strerror(-result));
-    result = wait_for(question, process, error);
+    uint64_t time_ms = min_of(deadline - now, (uint64_t)QUESTION_MS);
+    pid_t process = fork();
+    if (process < 0)
+        return error_set(error, -errno, "%s cannot be run: %s", PROGRAM, strerror(errno));
+    if (!process)
+        become_grub(question, complaints, time_ms);
+    int result = wait_for(process, time_ms, error);
     if (result && !error->text[0])
         take_words(complaints, error);
     return result;

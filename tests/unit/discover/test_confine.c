@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -81,6 +82,33 @@ static int open_local(void)
 static int trace_parent(void)
 {
     return result_of(ptrace(PTRACE_ATTACH, getppid(), NULL, NULL));
+}
+
+static int signal_parent(void)
+{
+    return result_of(kill(getppid(), 0));
+}
+
+static int signal_group(void)
+{
+    return result_of(kill(0, 0));
+}
+
+static int limit_parent(void)
+{
+    struct rlimit limit;
+    return result_of(prlimit(getppid(), RLIMIT_FSIZE, NULL, &limit));
+}
+
+static int limit_itself(void)
+{
+    struct rlimit limit;
+    return result_of(prlimit(0, RLIMIT_FSIZE, NULL, &limit));
+}
+
+static int leave_group(void)
+{
+    return result_of(setsid());
 }
 
 static int change_mode(void)
@@ -164,6 +192,11 @@ static void test_what_is_allowed(void **state)
         {open_network,     EPERM },
         {open_local,       EPERM },
         {trace_parent,     EPERM },
+        {signal_parent,    EPERM },
+        {signal_group,     EPERM },
+        {limit_parent,     EPERM },
+        {limit_itself,     0     },
+        {leave_group,      EPERM },
         {change_mode,      EPERM },
         {make_memory_file, 0     },
         {write_much,       EFBIG },
@@ -197,7 +230,7 @@ static int confine_without_landlock(bool is_accepted)
             _exit(200);
         int result = discover_confine(&options, &why);
         if (!result)
-            _exit(read_other() || open_local() != EPERM ? 201 : 0);
+            _exit(read_other() || open_local() != EPERM || signal_parent() != EPERM ? 201 : 0);
         _exit(strstr(why.text, "without-landlock") ? -result : 202);
     }
     waitpid(child, &status, 0);
