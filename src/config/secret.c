@@ -43,7 +43,7 @@ static int read_secret(int descriptor, const char *path, const struct key *key, 
                        struct error *why)
 {
     char text[SECRET_MAX_BYTES + 3]; /* one too many, with its line end */
-    size_t length;
+    size_t length = 0;
     int result = read_up_to(descriptor, text, sizeof text, &length);
     if (result < 0)
         error_set(why, result, "cannot read %s: %s", escaped(path), strerror(-result));

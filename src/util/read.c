@@ -24,7 +24,7 @@ int read_up_to(int descriptor, void *to, size_t size, size_t *ret_length)
 
 int read_exactly(int descriptor, void *to, size_t size)
 {
-    size_t length;
+    size_t length = 0;
     int result = read_up_to(descriptor, to, size, &length);
     if (result)
         return result;
