@@ -174,6 +174,14 @@ void client_reset(struct client *client, const char *reason)
     client_close(client, reason);
 }
 
+/* Not paced: on a LAN the timers of a pacing algorithm (bbr) cost more CPU than large reads do.
+ * Where cubic is not the machine's own it takes CAP_NET_ADMIN; reno is everybody's. */
+static void choose_congestion_control(int socket)
+{
+    if (setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, "cubic", sizeof "cubic" - 1))
+        setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, "reno", sizeof "reno" - 1);
+}
+
 static void set_socket_options(int socket, const struct config_limits *limits)
 {
     const int idle_s = (int)max_of(limits->keepalive_ms / 1000, (uint64_t)1);
@@ -183,9 +191,7 @@ static void set_socket_options(int socket, const struct config_limits *limits)
      * were sent (tcp(7)); so it ends between the last two. It also bounds how long data waits for
      * its acknowledgement, while no probe is sent. */
     const unsigned silent_ms = (unsigned)(2 * (idle_s + probes * interval_s) - interval_s) * 500;
-    /* Not paced: on a LAN the timers of a pacing algorithm (bbr) cost more CPU than large reads do.
-     */
-    setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, "cubic", sizeof "cubic" - 1);
+    choose_congestion_control(socket);
     setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &(int){1}, sizeof(int));
     setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);

@@ -11,7 +11,9 @@ from .report import LabError
 ALLOW, EPERM, ENOSYS = 0x7fff0000, 0x00050000 | 1, 0x00050000 | 38
 NO_SUCH_CALL = -1  # this libseccomp does not know the name; systemd says so and goes on, too
 COMPARE_EQUAL = 4
-PR_CAPBSET_DROP = 24
+PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 24, 47, 2
+CAPABILITY_VERSION = 0x20080522  # linux/capability.h: version 3, two words of 32 bits each
+CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
 FAMILIES = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10, "AF_NETLINK": 16, "AF_PACKET": 17}
 
 
@@ -86,10 +88,14 @@ class Filter:
 
 
 class Service:
-    """Enters what the unit's service lives in; `enter` is for subprocess's preexec_fn."""
+    """Enters what the unit's service lives in; `enter` is for subprocess's preexec_fn. Without the
+    unit's capabilities unless they are asked for."""
 
-    def __init__(self, unit, user, group):
+    def __init__(self, unit, user, group, capable=False):
         self.filter, self.user = Filter(unit), user
+        self.capabilities = {CAPABILITIES[word] for name, value in settings(unit)
+                             if capable and name == "AmbientCapabilities"
+                             for word in value.split()}
         self.groups = [grp.getgrnam(group).gr_gid]
         self.libc = ctypes.CDLL(None)
 
@@ -97,9 +103,22 @@ class Service:
         if cpu is not None:
             os.sched_setaffinity(0, {cpu})
         for capability in range(int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1):
-            self.libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+            if capability not in self.capabilities:
+                self.libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+        self.libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
         os.setgroups(self.groups)
         os.setresgid(self.user, self.user, self.user)
         os.setresuid(self.user, self.user, self.user)
+        self.take_capabilities()
         os.umask(0o077)
         self.filter.load()  # sets no_new_privs; from here on there is no way back
+
+    def take_capabilities(self):
+        """These and no others: permitted, effective, inheritable and, over the exec, ambient."""
+        mask = sum(1 << capability for capability in self.capabilities)
+        header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
+        if self.libc.capset(header, (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)):
+            raise OSError("capset")
+        for capability in self.capabilities:
+            if self.libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0):
+                raise OSError("PR_CAP_AMBIENT_RAISE")

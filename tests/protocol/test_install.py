@@ -198,6 +198,10 @@ def use(report, daemon, disk):
                 session.flush()
                 unmap = bytes([0, 22, 0, 16, 0, 0, 0, 0]) + bytes(8) + bytes([0, 0, 0, 64]) + bytes(4)
                 session.command(bytes([0x42, 0, 0, 0, 0, 0, 0, 0, len(unmap), 0]), unmap)
+        with report.test("no algorithm that paces, though nobody granted another one"):
+            with Session(daemon.port, iqn("a")):
+                found = run("ss", "-Htin", f"sport = :{daemon.port}").stdout
+                assert re.search(r"\b(cubic|reno)\b", found), found
         with report.test("a cold disk: read-ahead and the engine for reads"):
             note(f"reads go through {daemon.status()['engine']}")
             drop_cache(*disk)
