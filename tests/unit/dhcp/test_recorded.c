@@ -464,6 +464,11 @@ static void takes_576_only(struct packet *packet)
     packet_string(packet, DHCP_OPTION_VENDOR_CLASS, "PXEClient");
 }
 
+static void old_bios_rom(struct packet *packet)
+{
+    packet_bios_rom(packet, DHCP_DISCOVER);
+}
+
 static void ipxe_without_user_class(struct packet *packet)
 {
     packet_bios_rom(packet, DHCP_DISCOVER);
@@ -526,7 +531,7 @@ static const struct {
     {"52 that overruns",        overload_that_overruns    },
     {"93 that overruns",        option_that_overruns      },
     {"57 of one byte's worth",  takes_576_only            },
-    {"old BIOS ROM",            NULL                      },
+    {"old BIOS ROM",            old_bios_rom              },
     {"iPXE by 175 alone",       ipxe_without_user_class   },
     {"iPXE by 77 alone",        ipxe_without_175          },
     {"iPXE without iSCSI",      ipxe_without_iscsi        },
@@ -542,10 +547,7 @@ static void write_quirks(FILE *out)
     for (size_t i = 0; i < ARRAY_SIZE(quirks); i++) {
         struct packet packet;
         struct recorded message;
-        if (quirks[i].make)
-            quirks[i].make(&packet);
-        else
-            packet_bios_rom(&packet, DHCP_DISCOVER);
+        quirks[i].make(&packet);
         make_message(&message, &packet, quirks[i].name);
         ask_everywhere(out, &message);
     }
