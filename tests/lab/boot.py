@@ -222,7 +222,7 @@ def boot(machine, report=None):
         step(f"{at:5.1f} s  {name}")
         if report:
             report.ok(name, f"{at:.1f} s after power-on")
-    machine.wait_for_agent(300)
+    machine.wait_for_agent(600)
     step(f"{time.monotonic() - machine.began:5.1f} s  the system answers from its root")
 
 
