@@ -102,6 +102,11 @@ static bool has_socket(int pid, const char *link)
     return result;
 }
 
+static int process_of(const struct dirent *entry)
+{
+    return (int)strtol(entry->d_name, NULL, 10);
+}
+
 /* The first process that `fits`. 0: none. */
 static int find_process(bool (*fits)(int pid, const char *text), const char *text)
 {
@@ -109,8 +114,8 @@ static int find_process(bool (*fits)(int pid, const char *text), const char *tex
     int found = 0;
     const struct dirent *entry;
     while (directory && !found && (entry = readdir(directory)))
-        if (isdigit((unsigned char)entry->d_name[0]) && fits(atoi(entry->d_name), text))
-            found = atoi(entry->d_name);
+        if (isdigit((unsigned char)entry->d_name[0]) && fits(process_of(entry), text))
+            found = process_of(entry);
     if (directory)
         closedir(directory);
     return found;
@@ -189,6 +194,7 @@ static bool find_in_table(const struct doctor_port *port, const char *table,
     while (file && fgets(line, sizeof line, file)) {
         unsigned number, state;
         unsigned long inode;
+        // NOLINTNEXTLINE(cert-err34-c): the kernel writes these numbers
         if (sscanf(line,
                    " %*d: %64[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %lu",
                    address, &number, &state, &inode) != 4)
