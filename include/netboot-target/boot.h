@@ -18,7 +18,6 @@
 #include <netboot-target/util/error.h>
 
 #define BOOT_MAC_BYTES          6u
-#define BOOT_MAC_TEXT_BYTES     18u /* "52:54:00:ab:cd:ef" */
 #define BOOT_UUID_BYTES         16u
 #define BOOT_SERIAL_BYTES       65u          /* 64 and a NUL */
 #define BOOT_INITIATOR_BYTES    224u         /* RFC 7143 §4.2.7.1, and a NUL */

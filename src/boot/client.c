@@ -6,6 +6,7 @@
 #include <netboot-target/boot.h>
 #include <netboot-target/boot/catalog.h>
 #include <netboot-target/util/array.h>
+#include <netboot-target/util/hex.h>
 
 static int digit_value(char digit)
 {
@@ -102,16 +103,13 @@ void boot_client_read_machine(struct boot_client *client, const char *text)
 
 static void write_identity(const struct boot_client *client, struct buffer *out)
 {
-    const uint8_t *mac = client->mac, *uuid = client->uuid;
-    if (client->has_mac) {
-        for (unsigned i = 0; i < BOOT_MAC_BYTES; i++)
-            buffer_format(out, "%s%02x", i ? "-" : "", mac[i]);
-    } else if (client->has_uuid) {
-        for (unsigned i = 0; i < BOOT_UUID_BYTES; i++)
-            buffer_format(out, "%s%02x", as_in_uuid(i) ? "-" : "", uuid[i]);
-    } else {
+    char text[HEX_UUID_BYTES];
+    if (client->has_mac)
+        buffer_append_string(out, hex_mac(text, client->mac, '-'));
+    else if (client->has_uuid)
+        buffer_append_string(out, hex_uuid(text, client->uuid));
+    else
         buffer_append_string(out, "unknown");
-    }
 }
 
 int boot_initiator_name(const char *pattern, const struct boot_client *client,

@@ -11,6 +11,7 @@
 #include <netboot-target/http.h>
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/bytes.h>
+#include <netboot-target/util/hex.h>
 
 #include "authorization.h"
 #include "internal.h"
@@ -29,12 +30,6 @@ static const struct algorithm {
     [HTTP_DIGEST_MD5] = {"MD5",     EVP_md5   },
     [HTTP_DIGEST_SHA256] = {"SHA-256", EVP_sha256},
 };
-
-static void to_hex(const uint8_t *bytes, size_t length, char *to)
-{
-    for (size_t i = 0; i < length; i++)
-        snprintf(to + 2 * i, 3, "%02x", bytes[i]);
-}
 
 /* ── nonces ──────────────────────────────────────────────────────────────────────────────────────
  */
@@ -83,7 +78,7 @@ void http_digest_challenge(const struct http_digest *digest, enum http_digest_al
         to->failed = true;
         return;
     }
-    to_hex(nonce, sizeof nonce, text);
+    hex_text(text, nonce, sizeof nonce);
     buffer_format(to, "Digest realm=\"%s\", qop=\"auth\", algorithm=%s, nonce=\"%s\"%s",
                   digest->realm, algorithms[algorithm].name, text, stale ? ", stale=true" : "");
 }
@@ -105,7 +100,7 @@ static bool hash_parts(const struct algorithm *algorithm, const char *const *par
     good = good && EVP_DigestFinal_ex(context, hash, &length);
     EVP_MD_CTX_free(context);
     if (good)
-        to_hex(hash, length, hex);
+        hex_text(hex, hash, length);
     OPENSSL_cleanse(hash, sizeof hash);
     return good;
 }

@@ -10,6 +10,7 @@
 #include <netboot-target/loader.h>
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/bytes.h>
+#include <netboot-target/util/hex.h>
 
 enum {
     EXT_OFFSET = 1024,
@@ -44,15 +45,6 @@ enum {
     ISO_LABEL = 40,
 };
 
-static void print_uuid(const uint8_t *bytes, char to[static 37])
-{
-    size_t used = 0;
-    for (unsigned i = 0; i < 16; i++) {
-        bool dash = i == 4 || i == 6 || i == 8 || i == 10;
-        used += (size_t)snprintf(to + used, 37 - used, "%s%02x", dash ? "-" : "", bytes[i]);
-    }
-}
-
 /* Padded with NULs or blanks. */
 static void copy_label(const uint8_t *from, size_t length, char to[static 64])
 {
@@ -72,7 +64,7 @@ static bool read_ext(struct loader_filesystem *to, const uint8_t *head, size_t l
     to->has_journal = load_le32(super + EXT_COMPATIBLE) & EXT_HAS_JOURNAL;
     to->is_dirty = (load_le32(super + EXT_INCOMPATIBLE) & EXT_NEEDS_RECOVERY) ||
                    !(load_le16(super + EXT_STATE) & EXT_VALID);
-    print_uuid(super + EXT_UUID, to->uuid);
+    hex_uuid(to->uuid, super + EXT_UUID);
     copy_label(super + EXT_LABEL, 16, to->label);
     return true;
 }
@@ -86,7 +78,7 @@ static bool read_xfs(struct loader_filesystem *to, const uint8_t *head, size_t l
     unsigned shift = head[XFS_GROUP_BLOCKS_LOG2];
     to->kind = LOADER_FILESYSTEM_XFS;
     to->has_journal = true;
-    print_uuid(head + XFS_UUID, to->uuid);
+    hex_uuid(to->uuid, head + XFS_UUID);
     copy_label(head + XFS_LABEL, 12, to->label);
     if (!start || shift >= 64 || block_bytes < 512 || block_bytes > 65536) {
         to->is_dirty = true; /* its log is elsewhere */
@@ -107,7 +99,7 @@ static bool read_btrfs(struct loader_filesystem *to, const uint8_t *head, size_t
     to->kind = LOADER_FILESYSTEM_BTRFS;
     to->has_journal = true;
     to->is_dirty = memcmp(super + BTRFS_LOG_ROOT, none, sizeof none) != 0;
-    print_uuid(super + BTRFS_UUID, to->uuid);
+    hex_uuid(to->uuid, super + BTRFS_UUID);
     copy_label(super + BTRFS_LABEL, 256, to->label);
     return true;
 }

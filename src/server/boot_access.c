@@ -15,6 +15,7 @@
 
 #include <netboot-target/util/bytes.h>
 #include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/hex.h>
 #include <netboot-target/util/log.h>
 #include <netboot-target/util/random.h>
 
@@ -29,7 +30,7 @@ struct boot_access {
     struct config *config; /* its own reference: user, basic */
     struct menu_password password;
     struct http_digest digest;
-    uint8_t key[32]; /* of this process, for keys in scripts and URLs */
+    uint8_t key[32]; /* of this process, for the keys in scripts */
     struct login_delay failures;
 };
 
@@ -155,12 +156,6 @@ bool boot_access_granted(struct server *server, const struct http_request *reque
 /* ── keys ────────────────────────────────────────────────────────────────────────────────────────
  */
 
-static void to_hex(const uint8_t *bytes, size_t length, char *to)
-{
-    for (size_t i = 0; i < length; i++)
-        snprintf(to + 2 * i, 3, "%02x", bytes[i]);
-}
-
 /* `input` failed or libcrypto out of memory: a proof nobody can have. */
 static void prove(const struct boot_access *access, const struct buffer *input,
                   char ret_proof[2 * PROOF_BYTES + 1])
@@ -169,7 +164,7 @@ static void prove(const struct boot_access *access, const struct buffer *input,
     if (input->failed || !HMAC(EVP_sha256(), access->key, sizeof access->key, input->data,
                                input->length, proof, NULL))
         system_random.fill(&system_random, proof, PROOF_BYTES);
-    to_hex(proof, PROOF_BYTES, ret_proof);
+    hex_text(ret_proof, proof, PROOF_BYTES);
 }
 
 static void prove_session(const struct boot_access *access, const struct boot_client *client,
@@ -191,7 +186,7 @@ static void prove_session(const struct boot_access *access, const struct boot_cl
     buffer_append_string(&input, access->digest.password);
     uint8_t time[8];
     store_be64(time, made_ms);
-    to_hex(time, sizeof time, ret_key);
+    hex_text(ret_key, time, sizeof time);
     prove(access, &input, ret_key + 2 * sizeof time);
     explicit_bzero(data, sizeof data);
 }
@@ -215,13 +210,6 @@ bool boot_access_has_key(const struct server *server, const struct boot_client *
         return false;
     prove_session(server->boot_access, client, peer, made_ms, expected);
     return CRYPTO_memcmp(expected, key, sizeof expected) == 0;
-}
-
-void boot_access_make_file_key(char ret_key[BOOT_ACCESS_FILE_BYTES])
-{
-    uint8_t key[PROOF_BYTES];
-    system_random.fill(&system_random, key, sizeof key);
-    to_hex(key, sizeof key, ret_key);
 }
 
 /* ── life ────────────────────────────────────────────────────────────────────────────────────────

@@ -42,8 +42,3 @@ void boot_access_make_key(const struct server *server, const struct boot_client 
                           const char *peer, char ret_key[BOOT_ACCESS_KEY_BYTES]);
 bool boot_access_has_key(const struct server *server, const struct boot_client *client,
                          const char *peer, const char *key);
-
-#define BOOT_ACCESS_FILE_BYTES 33u /* hexadecimal and a NUL */
-
-/* The unguessable part of a file's URL, another one each time. */
-void boot_access_make_file_key(char ret_key[BOOT_ACCESS_FILE_BYTES]);

@@ -9,14 +9,17 @@
 #include "boot_kernels.h"
 
 #include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/hex.h>
+#include <netboot-target/util/random.h>
 
+#define KEY_BYTES    16u /* 128 bits that nobody can guess */
 #define FILES_LIMIT  64u
 #define FILE_LIFE_MS 600000u
 
 /* A file that a script was sent with the URL of. It stays what it is through a rescan. */
 struct named_file {
     struct boot_blob *blob;
-    char key[BOOT_ACCESS_FILE_BYTES];
+    char key[BOOT_KERNEL_KEY_BYTES];
     uint64_t until_ms;
 };
 
@@ -65,6 +68,7 @@ static struct named_file *find_blob(struct boot_kernels *kernels, const struct b
 static struct named_file *add_file(struct server *server, struct boot_blob *blob)
 {
     struct boot_kernels *kernels = server->boot_kernels;
+    uint8_t key[KEY_BYTES];
     unsigned oldest = 0;
     for (unsigned i = 1; i < kernels->file_count; i++)
         if (kernels->files[i].until_ms < kernels->files[oldest].until_ms)
@@ -73,7 +77,8 @@ static struct named_file *add_file(struct server *server, struct boot_blob *blob
         drop_file(kernels, oldest);
     struct named_file *file = &kernels->files[kernels->file_count++];
     file->blob = boot_blob_ref(blob);
-    boot_access_make_file_key(file->key);
+    system_random.fill(&system_random, key, sizeof key);
+    hex_text(file->key, key, sizeof key);
     return file;
 }
 
@@ -91,11 +96,11 @@ void boot_kernels_name(struct server *server, const struct boot_catalog_file *fi
 struct boot_blob *boot_kernels_find(struct server *server, const char *key)
 {
     struct boot_kernels *kernels = server->boot_kernels;
-    if (!kernels || strlen(key) != BOOT_ACCESS_FILE_BYTES - 1)
+    if (!kernels || strlen(key) != BOOT_KERNEL_KEY_BYTES - 1)
         return NULL;
     drop_expired(server);
     for (unsigned i = 0; i < kernels->file_count; i++)
-        if (CRYPTO_memcmp(kernels->files[i].key, key, BOOT_ACCESS_FILE_BYTES) == 0)
+        if (CRYPTO_memcmp(kernels->files[i].key, key, BOOT_KERNEL_KEY_BYTES) == 0)
             return boot_blob_ref(kernels->files[i].blob);
     return NULL;
 }

@@ -4,11 +4,12 @@
  * whatever a rescan finds. At most 64 of them: they may be more than discovery.memory holds.
  */
 #pragma once
-#include "boot_access.h"
+#include "internal.h"
 
 #include <netboot-target/boot/catalog.h>
 
-#define BOOT_KERNEL_PATH_BYTES (sizeof "/kernel//" + BOOT_ACCESS_FILE_BYTES + 256u)
+#define BOOT_KERNEL_KEY_BYTES  33u /* hexadecimal and a NUL */
+#define BOOT_KERNEL_PATH_BYTES (sizeof "/kernel//" + BOOT_KERNEL_KEY_BYTES + 256u)
 
 int boot_kernels_start(struct server *server, struct error *error);
 /* Before discovery_free(): it made the files. */

@@ -17,6 +17,7 @@
 #include <netboot-target/http.h>
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/hex.h>
 #include <netboot-target/util/log.h>
 
 #define CHOICES_RECORD "menu-choices"
@@ -145,11 +146,10 @@ static int put_command_line(const struct asking *asking, const struct boot_entry
         .remove_count = kernels->cmdline_remove.count,
         .keep_quiet = kernels->keep_quiet,
         .netroot = kernels->netroot};
-    char mac[BOOT_MAC_TEXT_BYTES] = "";
-    const uint8_t *m = asking->answer->client.mac;
+    char mac[HEX_MAC_BYTES];
     if (!asking->answer->client.has_mac)
         return error_set(error, -EINVAL, "The machine did not tell its MAC.");
-    snprintf(mac, sizeof mac, "%02x-%02x-%02x-%02x-%02x-%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+    hex_mac(mac, asking->answer->client.mac, '-');
     return boot_command_line(line, entry, mac, &rules, error);
 }
 

@@ -12,6 +12,7 @@
 
 #include <netboot-target/util/buffer.h>
 #include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/hex.h>
 #include <netboot-target/util/log.h>
 
 #define CLIENTS_LIMIT 1024
@@ -22,12 +23,6 @@
 /* ── who ─────────────────────────────────────────────────────────────────────────────────────────
  */
 
-static void print_mac(const uint8_t *mac, char to[CLIENT_KEY_BYTES])
-{
-    snprintf(to, CLIENT_KEY_BYTES, "%02x-%02x-%02x-%02x-%02x-%02x", mac[0], mac[1], mac[2], mac[3],
-             mac[4], mac[5]);
-}
-
 static bool parse_mac(const char *text, uint8_t mac[6])
 {
     for (unsigned i = 0; i < 6; i++, text += 3) {
@@ -36,12 +31,6 @@ static bool parse_mac(const char *text, uint8_t mac[6])
         mac[i] = (uint8_t)strtoul(text, NULL, 16);
     }
     return true;
-}
-
-static void print_uuid(const uint8_t *uuid, char to[CLIENT_KEY_BYTES])
-{
-    for (unsigned i = 0; i < 16; i++)
-        to += sprintf(to, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
 }
 
 /* As much of it as a name can hold. */
@@ -77,10 +66,10 @@ static bool find_owner(const struct config_client *client, const uint8_t *mac, s
     if (mac) {
         memcpy(to->images.mac, mac, sizeof to->images.mac);
         memcpy(to->images.salt + 10, mac, 6);
-        print_mac(mac, to->key);
+        hex_mac(to->key, mac, '-');
     } else if (client && client->uuid.set) {
         memcpy(to->images.salt, client->uuid.bytes, sizeof to->images.salt);
-        print_uuid(client->uuid.bytes, to->key);
+        hex_uuid(to->key, client->uuid.bytes);
     } else if (client && client->serial) {
         spread(client->serial, to->images.salt);
         print_serial(client->serial, to->key);

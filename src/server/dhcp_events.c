@@ -7,6 +7,7 @@
 
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/escape.h>
+#include <netboot-target/util/hex.h>
 
 #define LINES_AT_ONCE 30
 #define LINE_EVERY_MS 200
@@ -20,13 +21,6 @@ const char *dhcp_address_text(uint32_t address, char to[INET_ADDRSTRLEN])
 {
     const struct in_addr in = {.s_addr = htonl(address)};
     return inet_ntop(AF_INET, &in, to, INET_ADDRSTRLEN);
-}
-
-const char *dhcp_mac_text(const uint8_t *mac, char to[DHCP_MAC_TEXT_BYTES])
-{
-    snprintf(to, DHCP_MAC_TEXT_BYTES, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
-             mac[3], mac[4], mac[5]);
-    return to;
 }
 
 /* ── what happened ───────────────────────────────────────────────────────────────────────────────
@@ -45,7 +39,7 @@ static bool may_log(struct dhcp_interface *interface)
 
 static void on_answered(struct dhcp_interface *interface, const struct dhcp_event *event)
 {
-    char mac[DHCP_MAC_TEXT_BYTES], address[INET_ADDRSTRLEN];
+    char mac[HEX_MAC_BYTES], address[INET_ADDRSTRLEN];
     /* Who boots is in the journal, step by step. */
     enum log_level level = event->stage == DHCP_BOOT_NONE ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
     if (log_get_level() < level || !may_log(interface))
@@ -54,7 +48,7 @@ static void on_answered(struct dhcp_interface *interface, const struct dhcp_even
         level,
         "%s: DHCP %s answered with %s: client=%s class=\"%s\" arch=\"%s\" address=%s boot=%s",
         interface->kernel.name, dhcp_message_type_name(event->request),
-        dhcp_message_type_name(event->reply), dhcp_mac_text(event->client.mac, mac),
+        dhcp_message_type_name(event->reply), hex_mac(mac, event->client.mac, ':'),
         dhcp_client_class_name(event->client.class),
         event->client.architecture ? event->client.architecture->name : "-",
         event->address ? dhcp_address_text(event->address, address) : "-", escaped(event->boot));
@@ -62,7 +56,7 @@ static void on_answered(struct dhcp_interface *interface, const struct dhcp_even
 
 static void on_silent(struct dhcp_interface *interface, const struct dhcp_event *event)
 {
-    char mac[DHCP_MAC_TEXT_BYTES];
+    char mac[HEX_MAC_BYTES];
     bool boots = event->client.class != DHCP_CLIENT_OTHER;
     enum log_level level = boots && event->silence != DHCP_SILENCE_OTHER_SERVER &&
                                    event->silence != DHCP_SILENCE_NOT_FOR_PORT &&
@@ -72,7 +66,7 @@ static void on_silent(struct dhcp_interface *interface, const struct dhcp_event 
     if (log_get_level() >= level && may_log(interface))
         log_message(level, "%s: DHCP %s not answered: %s: client=%s arch=\"%s\"",
                     interface->kernel.name, dhcp_message_type_name(event->request),
-                    dhcp_silence_text(event->silence), dhcp_mac_text(event->client.mac, mac),
+                    dhcp_silence_text(event->silence), hex_mac(mac, event->client.mac, ':'),
                     event->client.architecture ? event->client.architecture->name : "-");
 }
 
@@ -89,27 +83,27 @@ static void on_probe(struct dhcp_interface *interface, const struct dhcp_event *
 
 static void on_conflict(struct dhcp_interface *interface, const struct dhcp_event *event)
 {
-    char mac[DHCP_MAC_TEXT_BYTES], address[INET_ADDRSTRLEN];
+    char mac[HEX_MAC_BYTES], address[INET_ADDRSTRLEN];
     if (may_log(interface))
         log_warning("%s: %s of our pool is in use by somebody else: mac=%s", interface->kernel.name,
-                    dhcp_address_text(event->address, address), dhcp_mac_text(event->mac, mac));
+                    dhcp_address_text(event->address, address), hex_mac(mac, event->mac, ':'));
 }
 
 static void on_declined(struct dhcp_interface *interface, const struct dhcp_event *event)
 {
-    char mac[DHCP_MAC_TEXT_BYTES], address[INET_ADDRSTRLEN];
+    char mac[HEX_MAC_BYTES], address[INET_ADDRSTRLEN];
     if (may_log(interface))
         log_warning("%s: the client found %s in use: client=%s", interface->kernel.name,
                     dhcp_address_text(event->address, address),
-                    dhcp_mac_text(event->client.mac, mac));
+                    hex_mac(mac, event->client.mac, ':'));
 }
 
 static void on_released(struct dhcp_interface *interface, const struct dhcp_event *event)
 {
-    char mac[DHCP_MAC_TEXT_BYTES], address[INET_ADDRSTRLEN];
+    char mac[HEX_MAC_BYTES], address[INET_ADDRSTRLEN];
     if (may_log(interface))
         log_info("%s: %s given back: client=%s", interface->kernel.name,
-                 dhcp_address_text(event->address, address), dhcp_mac_text(event->client.mac, mac));
+                 dhcp_address_text(event->address, address), hex_mac(mac, event->client.mac, ':'));
 }
 
 static void on_foreign_server(struct dhcp_interface *interface, const struct dhcp_event *event)
@@ -125,11 +119,11 @@ static void on_peer(struct dhcp_interface *interface, const struct dhcp_event *e
 
 static void on_loop(struct dhcp_interface *interface, const struct dhcp_event *event)
 {
-    char mac[DHCP_MAC_TEXT_BYTES];
+    char mac[HEX_MAC_BYTES];
     if (may_log(interface))
         log_warning("%s: the client loaded %s three times without going on, it is not answered for "
                     "five minutes: client=%s",
-                    interface->kernel.name, escaped(event->boot), dhcp_mac_text(event->mac, mac));
+                    interface->kernel.name, escaped(event->boot), hex_mac(mac, event->mac, ':'));
 }
 
 /* While a client boots, others may tell it what to load; without the privilege nobody hears it. */

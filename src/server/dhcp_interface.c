@@ -8,6 +8,7 @@
 #include "dhcp_server.h"
 
 #include <netboot-target/util/array.h>
+#include <netboot-target/util/hex.h>
 #include <netboot-target/util/random.h>
 
 #define BOOTP_REPLY 2
@@ -375,12 +376,12 @@ static void on_probed(void *context, uint32_t address, const uint8_t *holder)
         set_fallback(interface);
         return;
     }
-    char mac[DHCP_MAC_TEXT_BYTES], text[INET_ADDRSTRLEN];
+    char mac[HEX_MAC_BYTES], text[INET_ADDRSTRLEN];
     struct error error;
     error_set(&error, -EADDRINUSE,
               "%s: the fallback address %s is in use by %s on this network: set another "
               "fallback-address, or give the interface an address",
-              interface->kernel.name, dhcp_address_text(address, text), dhcp_mac_text(holder, mac));
+              interface->kernel.name, dhcp_address_text(address, text), hex_mac(mac, holder, ':'));
     finish_claim(interface, -EADDRINUSE, &error);
 }
 

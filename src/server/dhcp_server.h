@@ -72,9 +72,6 @@ bool dhcp_interface_is_restless(const struct dhcp_interface *interface);
 /* ── dhcp_events.c ───────────────────────────────────────────────────────────────────────────────
  */
 
-#define DHCP_MAC_TEXT_BYTES 18
-
 void dhcp_interface_note(struct dhcp_interface *interface, const struct dhcp_event *event);
 uint64_t dhcp_interface_now_ms(const struct dhcp_interface *interface);
 const char *dhcp_address_text(uint32_t address, char to[INET_ADDRSTRLEN]);
-const char *dhcp_mac_text(const uint8_t *mac, char to[DHCP_MAC_TEXT_BYTES]);

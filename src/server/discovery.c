@@ -285,10 +285,9 @@ void discovery_iscsi_event(struct server *server, const struct iscsi_event *even
 {
     if (event->kind != ISCSI_EVENT_LOGIN && event->kind != ISCSI_EVENT_SESSION_ENDED)
         return;
-    struct served_target *target;
-    DL_FOREACH (server->targets, target)
-        if (target->iscsi && !strcmp(target->iqn, event->target))
-            discovery_sessions_changed(target);
+    struct served_target *target = targets_find_iqn(server, event->target);
+    if (target)
+        discovery_sessions_changed(target);
 }
 
 /* ── what others ask ─────────────────────────────────────────────────────────────────────────────

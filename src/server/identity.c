@@ -13,18 +13,13 @@
 #include "internal.h"
 
 #include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/hex.h>
 #include <netboot-target/util/log.h>
 #include <netboot-target/util/random.h>
 
 #define IDENTITY_BYTES 16
 #define IDENTITY_HEX   (2 * IDENTITY_BYTES + 1)
 #define NAA_LOCAL      0x3 /* SPC-5 §7.7.6.6.4: locally assigned */
-
-static void to_hex(char *hex, const uint8_t *bytes, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
-}
 
 static bool from_hex(uint8_t bytes[IDENTITY_BYTES], const char *hex)
 {
@@ -74,9 +69,9 @@ static void keep(struct served_lun *lun)
     char hex[IDENTITY_HEX];
     char hardware[IDENTITY_HEX] = "";
     record_name(lun, name, sizeof name);
-    to_hex(hex, kept->bytes, IDENTITY_BYTES);
+    hex_text(hex, kept->bytes, IDENTITY_BYTES);
     if (kept->has_hardware)
-        to_hex(hardware, kept->hardware, IDENTITY_BYTES);
+        hex_text(hardware, kept->hardware, IDENTITY_BYTES);
     char record[4400];
     int length =
         snprintf(record, sizeof record, "%s %s\n%s\n", hex, lun_specification(lun), hardware);
@@ -171,7 +166,7 @@ void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options 
 {
     const struct config_lun *config = lun->config;
     char hex[IDENTITY_HEX];
-    to_hex(hex, lun->identity, IDENTITY_BYTES);
+    hex_text(hex, lun->identity, IDENTITY_BYTES);
     snprintf(options->vendor, sizeof options->vendor, "%s", config->vendor);
     snprintf(options->product, sizeof options->product, "%s", config->product);
     snprintf(options->revision, sizeof options->revision, "%s", config->revision);
@@ -192,7 +187,7 @@ void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options 
         options->eui_bytes = config->eui.length;
     }
     if (is_told_apart(lun))
-        to_hex(hex, config->naa.bytes, config->naa.length);
+        hex_text(hex, config->naa.bytes, config->naa.length);
     snprintf(options->store_name, sizeof options->store_name, "reservations-%s", hex);
 }
 
@@ -205,6 +200,6 @@ void identity_make_iqn(const struct served_target *target, char iqn[ISCSI_NAME_B
         return;
     }
     char hex[IDENTITY_HEX];
-    to_hex(hex, target->luns[0].identity, IDENTITY_BYTES);
+    hex_text(hex, target->luns[0].identity, IDENTITY_BYTES);
     snprintf(iqn, ISCSI_NAME_BYTES, "%s:%s", target->owner->iqn_authority, hex);
 }

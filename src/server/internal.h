@@ -13,12 +13,15 @@
  *   invitations.c   who may log in because it fetched a boot script lately
  *   identity.c      who a LUN is: configured, stored, derived or generated
  *   state.c         the state directory: records that survive the process
- *   http_server.c   libmicrohttpd in the loop
+ *   listen.c        listening sockets; address.c what is printed and compared of addresses
+ *   peer_lines.c    log lines that peers can cause, limited for each of them
+ *   loop_memory.c   what libev may need where there is no memory left
+ *   http_server.c   libmicrohttpd in the loop; http_connection.c one request
  *   discovery.c     when a disk is searched for what it can boot; discovery_helper.c the process
  *                   that does it, discovery_blobs.c the kernels it found
- *   dhcp_server.c   the boot interfaces, DHCP on them
- *   tftp_server.c   boot files by TFTP
- *   boot_http.c     boot files and scripts by HTTP
+ *   dhcp_server.c   the boot interfaces, DHCP on them: dhcp_interface.c, dhcp_ports.c,
+ * dhcp_events.c net_interfaces.c  network interfaces as the kernel tells of them; net_packet.c
+ * frames tftp_server.c   boot files by TFTP boot_http.c     boot files and scripts by HTTP
  *   boot_access.c   the menu's password, and keys for those who proved it
  *   setup_http.c    setup scripts by HTTP
  *   boot_menu.c     the menu: what can be chosen, what was
@@ -26,6 +29,10 @@
  *   boot_source.c   what each client boots
  *   boot_files.c    the loaders, kept in memory
  *   boot_journal.c  the journal: who did what, in the log and in the status
+ *   secrets.c       passwords: configured, derived, generated and kept
+ *   inhibitor.c     keeps this machine awake while others run from its disks
+ *   pauses.c        pauses of what scsi/ does in the background
+ *   doctor.c        --doctor; doctor_ports.c and doctor_firewall.c what it looks at
  *   status_actions.c  what a person may do through the status listener
  *   status_source.c gathers the report that status/ prints; status_machines.c the part on booting
  */
@@ -222,6 +229,8 @@ struct served_target *targets_add(struct server *server, struct config *config,
 void target_remove(struct served_target *target);
 /* Ends every target; server_targets_changed() is called as each is gone. */
 void targets_flush_and_close(struct server *server);
+/* NULL: none that is served has this iSCSI name. */
+struct served_target *targets_find_iqn(const struct server *server, const char *iqn);
 /* NULL: none of those that are served is this one. */
 struct served_target *targets_find_iscsi(const struct server *server,
                                          const struct iscsi_target *iscsi);

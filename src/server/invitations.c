@@ -208,18 +208,9 @@ static bool is_guest(struct served_target *target, const char *initiator)
     return find_guest(target, initiator);
 }
 
-static struct served_target *find_by_iqn(const struct server *server, const char *iqn)
-{
-    struct served_target *target;
-    DL_FOREACH (server->targets, target)
-        if (target->iscsi && !strcmp(target->iqn, iqn))
-            return target;
-    return NULL;
-}
-
 void invitations_note_event(struct server *server, const struct iscsi_event *event)
 {
-    struct served_target *target = event->tsih ? find_by_iqn(server, event->target) : NULL;
+    struct served_target *target = event->tsih ? targets_find_iqn(server, event->target) : NULL;
     if (!target || !target->config->after_script_ms)
         return;
     struct guest *guest = find_guest(target, event->initiator);

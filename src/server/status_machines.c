@@ -9,9 +9,11 @@
 #include "dhcp_server.h"
 #include "status_machines.h"
 
+#include <netboot-target/util/hex.h>
+
 struct client_texts {
     struct journal_report report;
-    char mac[18], uuid[37];
+    char mac[HEX_MAC_BYTES], uuid[HEX_UUID_BYTES];
 };
 
 struct interface_texts {
@@ -75,22 +77,15 @@ static uint64_t ago_ms(const struct machines *machines, uint64_t then_ms)
 }
 
 /* RFC 9562 §4: 8-4-4-4-12 digits. */
-static void print_uuid(const uint8_t uuid[JOURNAL_UUID_BYTES], char to[37])
-{
-    for (unsigned i = 0; i < JOURNAL_UUID_BYTES; i++)
-        to += sprintf(to, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
-}
-
 static void gather_client(const struct machines *machines, const struct journal_client *client,
                           struct status_client *to, struct client_texts *texts)
 {
     struct journal_report *report = &texts->report;
     journal_client_report(client, machines->now_ms, report);
     if (report->mac)
-        snprintf(texts->mac, sizeof texts->mac, "%02x:%02x:%02x:%02x:%02x:%02x", report->mac[0],
-                 report->mac[1], report->mac[2], report->mac[3], report->mac[4], report->mac[5]);
+        hex_mac(texts->mac, report->mac, ':');
     if (report->uuid)
-        print_uuid(report->uuid, texts->uuid);
+        hex_uuid(texts->uuid, report->uuid);
     *to = (struct status_client){
         .mac = texts->mac,
         .uuid = texts->uuid,

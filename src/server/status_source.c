@@ -6,6 +6,7 @@
 
 #include <netboot-target/status.h>
 #include <netboot-target/util/array.h>
+#include <netboot-target/util/hex.h>
 #include <netboot-target/util/log.h>
 
 #include "discovery.h"
@@ -36,12 +37,6 @@ struct gathered {
     struct machines *machines;
     uint64_t now_us;
 };
-
-static void print_hex(const uint8_t *bytes, size_t length, char *to)
-{
-    for (size_t i = 0; i < length; i++)
-        snprintf(to + 2 * i, 3, "%02x", bytes[i]);
-}
 
 static const char *text_or_empty(const char *text)
 {
@@ -91,7 +86,7 @@ static void gather_lun(const struct served_lun *lun, struct status_lun *to, stru
         .reservation = texts->reservation,
     };
     if (memcmp(lun->identity, unknown, sizeof unknown) != 0)
-        print_hex(lun->identity, sizeof lun->identity, texts->identity);
+        hex_text(texts->identity, lun->identity, sizeof lun->identity);
     if (!to->open)
         return;
     gather_device(lun->device, to);
@@ -227,7 +222,7 @@ static void gather_session(void *context, const struct iscsi_session_info *info)
     unsigned at = to->report.session_count;
     if (at == to->session_capacity) /* one that began meanwhile, which cannot be */
         return;
-    print_hex(info->isid, ISCSI_ISID_BYTES, to->isids[at]);
+    hex_text(to->isids[at], info->isid, ISCSI_ISID_BYTES);
     struct status_session *session = &to->sessions[at];
     *session = (struct status_session){
         .initiator = text_or_empty(info->initiator),

@@ -17,6 +17,7 @@
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/buffer.h>
 #include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/hex.h>
 #include <netboot-target/util/log.h>
 
 /* ── putting a target together ───────────────────────────────────────────────────────────────────
@@ -146,13 +147,11 @@ void target_assemble(struct served_target *target)
 
 char *client_image_path(const char *pattern, const struct client_images *images)
 {
-    char mac[18] = "";
+    char mac[HEX_MAC_BYTES] = "";
     struct buffer to;
-    const uint8_t *m = images->mac;
     buffer_init(&to, PATH_MAX);
     if (images->has_mac)
-        snprintf(mac, sizeof mac, "%02x-%02x-%02x-%02x-%02x-%02x", m[0], m[1], m[2], m[3], m[4],
-                 m[5]);
+        hex_mac(mac, images->mac, '-');
     for (const char *mark; (mark = strstr(pattern, "%m")); pattern = mark + 2) {
         buffer_append(&to, pattern, (size_t)(mark - pattern));
         buffer_append_string(&to, mac);
@@ -470,6 +469,15 @@ struct served_target *targets_find(const struct server *server, const char *name
     struct served_target *target;
     DL_FOREACH (server->targets, target)
         if (!target->removing && strcmp(target->name, name) == 0)
+            return target;
+    return NULL;
+}
+
+struct served_target *targets_find_iqn(const struct server *server, const char *iqn)
+{
+    struct served_target *target;
+    DL_FOREACH (server->targets, target)
+        if (target->iscsi && !strcmp(target->iqn, iqn))
             return target;
     return NULL;
 }
