@@ -97,6 +97,23 @@ static void add_program(const struct place *place, struct candidate *candidate)
         snprintf(candidate->kernel, sizeof candidate->kernel, "%s", path);
 }
 
+/* Takes the entry over. NULL: it is our own one, or one too many. */
+static struct candidate *add_entry(const struct place *place, struct loader_entry *entry,
+                                   const char *path)
+{
+    struct candidate *candidate =
+        loader_entry_is_ours(entry)
+            ? NULL
+            : scan_add_candidate(place->scan, BOOT_ENTRY_LINUX, place->volume);
+    if (!candidate) {
+        loader_entry_done(entry);
+        return NULL;
+    }
+    candidate->entry = *entry;
+    snprintf(candidate->source, sizeof candidate->source, "%s", path);
+    return candidate;
+}
+
 static void take_entry(const struct place *place, const char *folder, const char *name,
                        const struct loader_variables *variables)
 {
@@ -107,16 +124,9 @@ static void take_entry(const struct place *place, const char *folder, const char
         !scan_read_text(place->scan, place->volume, path, &file) ||
         loader_entry_parse(&entry, name, (const char *)file.data, file.bytes, variables))
         return;
-    struct candidate *candidate =
-        loader_entry_is_ours(&entry)
-            ? NULL
-            : scan_add_candidate(place->scan, BOOT_ENTRY_LINUX, place->volume);
-    if (!candidate) {
-        loader_entry_done(&entry);
+    struct candidate *candidate = add_entry(place, &entry, path);
+    if (!candidate)
         return;
-    }
-    candidate->entry = entry;
-    snprintf(candidate->source, sizeof candidate->source, "%s", path);
     if (!entry.kernel)
         add_program(place, candidate);
     else
@@ -165,17 +175,10 @@ static void take_uki(const struct place *place, const char *folder, const char *
         scan_note(place->scan, "%.200s on %s: %s", path, place->volume->words, error.text);
         return;
     }
-    struct candidate *candidate =
-        loader_entry_is_ours(&entry)
-            ? NULL
-            : scan_add_candidate(place->scan, BOOT_ENTRY_LINUX, place->volume);
-    if (!candidate) {
-        loader_entry_done(&entry);
+    struct candidate *candidate = add_entry(place, &entry, path);
+    if (!candidate)
         return;
-    }
-    candidate->entry = entry;
     candidate->is_uki = true;
-    snprintf(candidate->source, sizeof candidate->source, "%s", path);
     snprintf(candidate->kernel, sizeof candidate->kernel, "%s", path);
 }
 

@@ -100,6 +100,8 @@ bool scan_read_text(struct scan *scan, const struct volume *volume, const char *
 bool scan_join(char to[LOADER_PATH_BYTES], const char *folder, const char *name);
 
 int scan_volumes(struct scan *scan, struct error *error);
+/* By "UUID=…", "LABEL=…", "PARTUUID=…" or "PARTLABEL=…". */
+bool scan_volume_is(const struct volume *volume, const char *tag);
 void scan_systems(struct scan *scan);
 /* The system whose /boot this is. NULL: none. */
 const struct system *scan_system_of(const struct scan *scan, const struct volume *volume,

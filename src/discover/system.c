@@ -51,24 +51,6 @@ void scan_systems(struct scan *scan)
     }
 }
 
-static bool is_device(const char *specification, const struct volume *volume)
-{
-    const struct {
-        const char *tag;
-        const char *value;
-    } tags[] = {
-        {"UUID=",      volume->filesystem.uuid },
-        {"LABEL=",     volume->filesystem.label},
-        {"PARTUUID=",  volume->part_uuid       },
-        {"PARTLABEL=", volume->part_label      },
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(tags); i++)
-        if (!strncmp(specification, tags[i].tag, strlen(tags[i].tag)) && tags[i].value[0] &&
-            !strcasecmp(specification + strlen(tags[i].tag), tags[i].value))
-            return true;
-    return false;
-}
-
 const struct system *scan_system_of(const struct scan *scan, const struct volume *volume,
                                     const char *folder)
 {
@@ -81,7 +63,7 @@ const struct system *scan_system_of(const struct scan *scan, const struct volume
             best = system; /* its own /boot is below it */
     }
     for (unsigned i = 0; !best && i < scan->system_count; i++)
-        if (is_device(scan->systems[i].boot_device, volume))
+        if (scan_volume_is(volume, scan->systems[i].boot_device))
             best = &scan->systems[i];
     return best || scan->system_count != 1 ? best : &scan->systems[0];
 }

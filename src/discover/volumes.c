@@ -173,11 +173,10 @@ static void read_filesystem(struct scan *scan, struct volume *volume)
         filesystem->is_dirty = xfs_is_dirty(scan, volume);
 }
 
-static bool is_chosen(const struct scan *scan, const struct volume *volume)
+bool scan_volume_is(const struct volume *volume, const char *tag)
 {
-    const char *wanted = scan->options->partition;
     const struct {
-        const char *tag;
+        const char *name;
         const char *value;
     } tags[] = {
         {"UUID=",      volume->filesystem.uuid },
@@ -185,12 +184,19 @@ static bool is_chosen(const struct scan *scan, const struct volume *volume)
         {"PARTUUID=",  volume->part_uuid       },
         {"PARTLABEL=", volume->part_label      },
     };
+    for (size_t i = 0; i < ARRAY_SIZE(tags); i++)
+        if (!strncmp(tag, tags[i].name, strlen(tags[i].name)))
+            return tags[i].value[0] && !strcasecmp(tag + strlen(tags[i].name), tags[i].value);
+    return false;
+}
+
+static bool is_chosen(const struct scan *scan, const struct volume *volume)
+{
+    const char *wanted = scan->options->partition;
     if (!wanted)
         return true;
-    for (size_t i = 0; i < ARRAY_SIZE(tags); i++)
-        if (!strncmp(wanted, tags[i].tag, strlen(tags[i].tag)))
-            return !strcasecmp(wanted + strlen(tags[i].tag), tags[i].value);
-    return volume->number == strtoul(wanted, NULL, 10);
+    return strchr(wanted, '=') ? scan_volume_is(volume, wanted)
+                               : volume->number == strtoul(wanted, NULL, 10);
 }
 
 static int compare_volumes(const void *one, const void *two)
