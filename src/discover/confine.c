@@ -263,7 +263,7 @@ static int filter_system_calls(struct error *error)
         result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
     if (!result) /* 0: its own limits */
         result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
-                                  SCMP_A0(SCMP_CMP_NE, 0));
+                                  SCMP_A0(SCMP_CMP_NE, 0, 0));
     if (!result)
         result = seccomp_load(filter);
     seccomp_release(filter);
