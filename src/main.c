@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <netboot-target/config.h>
@@ -197,6 +198,9 @@ static int run(const struct command_line *line)
 
 int main(int count, char **arguments)
 {
+    /* Secrets are in memory: no core dump, and no debugger of the same user. A core limit would not
+     * stop a kernel that hands dumps to a program. */
+    prctl(PR_SET_DUMPABLE, 0);
     _cleanup_free_ char **devices = calloc((size_t)count + 1, sizeof *devices);
     struct command_line line = {.server.export_devices = devices, .devices = devices};
     if (!devices)

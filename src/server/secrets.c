@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/hmac.h>
@@ -36,15 +35,16 @@ static void generate(char *secret)
     explicit_bzero(random, sizeof random);
 }
 
-void secrets_derive(const struct secret *key, const char *purpose,
-                    char ret_secret[SECRETS_GENERATED_BYTES])
+int secrets_derive(const struct secret *key, const char *purpose,
+                   char ret_secret[SECRETS_GENERATED_BYTES])
 {
     uint8_t hash[EVP_MAX_MD_SIZE];
     if (!HMAC(EVP_sha256(), key->text, key->length, (const uint8_t *)purpose, strlen(purpose), hash,
               NULL))
-        abort(); /* out of memory: any other secret would be a wrong one */
+        return -ENOMEM;
     spell(hash, ret_secret);
     explicit_bzero(hash, sizeof hash);
+    return 0;
 }
 
 static void copy_secret(char to[ISCSI_SECRET_BYTES], const struct secret *from)
@@ -103,16 +103,18 @@ static int keep(struct chap_secrets *secrets, struct state *state, const char *n
     return 0;
 }
 
-static void derive_missing(struct chap_secrets *secrets, const char *record,
-                           const struct secret *key)
+static int derive_missing(struct chap_secrets *secrets, const char *record,
+                          const struct secret *key)
 {
     char purpose[192];
+    int result = 0;
     snprintf(purpose, sizeof purpose, "initiator %s", record);
     if (!secrets->initiator.secret[0])
-        secrets_derive(key, purpose, secrets->initiator.secret);
+        result = secrets_derive(key, purpose, secrets->initiator.secret);
     snprintf(purpose, sizeof purpose, "target %s", record);
-    if (!secrets->target.secret[0])
-        secrets_derive(key, purpose, secrets->target.secret);
+    if (!result && !secrets->target.secret[0])
+        result = secrets_derive(key, purpose, secrets->target.secret);
+    return result;
 }
 
 int secrets_prepare(struct chap_secrets *secrets, struct state *state, const char *record,
@@ -128,10 +130,10 @@ int secrets_prepare(struct chap_secrets *secrets, struct state *state, const cha
     bool mutual = auth->mode == CONFIG_AUTH_MUTUAL;
     if (secrets->initiator.secret[0] && (secrets->target.secret[0] || !mutual))
         return 0;
-    if (key->length) {
-        derive_missing(secrets, record, key);
-        return 0;
-    }
+    if (key->length)
+        return derive_missing(secrets, record, key)
+                   ? error_set(error, -ENOMEM, "no memory for its secrets")
+                   : 0;
     load_kept(secrets, state, record);
     if (!secrets->initiator.secret[0])
         generate(secrets->initiator.secret);
@@ -204,10 +206,10 @@ int secrets_prepare_password(struct menu_password *password, struct state *state
                  menu->password.text);
         return 0;
     }
-    if (key->length) {
-        secrets_derive(key, "menu-password", password->text);
-        return 0;
-    }
+    if (key->length)
+        return secrets_derive(key, "menu-password", password->text)
+                   ? error_set(error, -ENOMEM, "no memory for the menu's password")
+                   : 0;
     if (!load_password(password, state))
         generate(password->text);
     return keep_password(password, state, menu->user, error);

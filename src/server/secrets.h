@@ -28,6 +28,6 @@ int secrets_prepare_password(struct menu_password *password, struct state *state
 #define SECRETS_GENERATED_BYTES 17 /* 16 characters and a NUL */
 
 /* The first 96 bits of HMAC-SHA-256(key, purpose), in the characters of a generated secret: the
- * same on every machine that has the key. */
-void secrets_derive(const struct secret *key, const char *purpose,
-                    char ret_secret[SECRETS_GENERATED_BYTES]);
+ * same on every machine that has the key. -ENOMEM: none; any other would be a wrong one. */
+int secrets_derive(const struct secret *key, const char *purpose,
+                   char ret_secret[SECRETS_GENERATED_BYTES]);

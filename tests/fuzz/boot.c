@@ -6,6 +6,8 @@
 
 #include <netboot-target/boot/choices.h>
 
+#include "leaving.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct boot_server server = {"192.0.2.1", 80, "/etc/netboot.conf"};
@@ -31,6 +33,7 @@ static char *menu_of(const char *title, const char *problem)
     struct buffer out;
     buffer_init(&out, BOOT_SCRIPT_BYTES_LIMIT);
     boot_script_menu(&out, &server, &menu);
+    check_leaving(out.data, out.length);
     if (!buffer_string(&out))
         buffer_clear(&out);
     return (char *)out.data;

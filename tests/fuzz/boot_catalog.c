@@ -4,6 +4,8 @@
 
 #include <netboot-target/boot/catalog.h>
 
+#include "leaving.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void release(struct boot_blob *blob)
@@ -52,6 +54,7 @@ static void read_again(struct boot_catalog *catalog, const struct boot_deliverie
     }
     buffer_init(&index, BOOT_INDEX_BYTES_LIMIT);
     boot_catalog_write(&index, catalog);
+    check_leaving(index.data, index.length);
     struct boot_catalog *again =
         index.failed ? NULL : boot_catalog_read(index.data, index.length, deliveries, &why);
     if (!index.failed && (!again || again->entry_count != catalog->entry_count))

@@ -11,6 +11,8 @@
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/bytes.h>
 
+#include "leaving.h"
+
 #define STRINGS      16u
 #define PLAIN        "a"
 #define SWITCH_BYTES 4u
@@ -170,6 +172,7 @@ static void put_all(struct scripts *scripts, const struct input *input,
 static unsigned count_lines(const struct buffer *out)
 {
     unsigned lines = 0;
+    check_leaving(out->data, out->length);
     for (size_t i = 0; i < out->length; i++)
         lines += out->data[i] == '\n';
     return lines;

@@ -15,6 +15,8 @@
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/pool.h>
 
+#include "leaving.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define TARGET     "iqn.2026-11.local:disk"
@@ -314,6 +316,7 @@ static bool flatten(struct world *world, const struct iscsi_output *output, size
                 return false;
             from = block_memory_bytes(world->memory) + segment->offset_bytes;
         }
+        check_leaving(from, segment->length);
         memcpy(stream + length, from, segment->length);
         length += segment->length;
     }
@@ -330,6 +333,7 @@ static bool pull(struct peer *peer)
     struct iscsi_output *output = &peer->held[peer->held_count];
     size_t length;
     output->slab = slab;
+    forget(slab, sizeof slab);
     if (!iscsi_connection_next_output(peer->connection, output, peer->world->now_us)) {
         if (iscsi_connection_ends(peer->connection))
             close_peer(peer);

@@ -11,6 +11,8 @@
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/bytes.h>
 
+#include "leaving.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define OWN_ADDRESS 0xc0a8c801u
@@ -44,6 +46,7 @@ static bool describe(struct dhcp_boot_source *source, const struct dhcp_client *
 static void check_output(const struct world *world, const struct dhcp_output *output)
 {
     struct dhcp_message reply;
+    check_leaving(output->data, output->length);
     if (output->length < DHCP_REPLY_BYTES_MINIMUM || output->length > DHCP_REPLY_BYTES_LIMIT ||
         dhcp_message_parse(output->data, output->length, &reply) < 0 || reply.op != 2)
         abort();
@@ -90,6 +93,7 @@ static void look_at_frame(struct world *world, const uint8_t *data, size_t size)
     buffer_init_fixed(&out, area, sizeof area);
     dhcp_router_help_receive(world->help, data, size, true, world->now_ms);
     dhcp_router_help_next_frame(world->help, &out, world->now_ms + DHCP_ROUTER_WAIT_MS);
+    check_leaving(out.data, out.length);
 }
 
 static void configure(struct world *world, const uint8_t *data, size_t size)

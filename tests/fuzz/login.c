@@ -12,6 +12,7 @@
 
 #include "iscsi/login.h"
 #include "iscsi/pdu.h"
+#include "leaving.h"
 
 #define USER   "client"
 #define SECRET "initiator-secret"
@@ -58,6 +59,7 @@ static void check_answer(enum iscsi_login_verdict verdict, const struct iscsi_lo
 {
     check(answer->text.length <= LOGIN_DATA_LIMIT && !answer->text.failed);
     check(answer->text.length == 0 || answer->text.data[answer->text.length - 1] == '\0');
+    check_leaving(answer->text.data, answer->text.length);
     check(memchr(answer->reason, '\0', sizeof answer->reason));
     if (verdict == ISCSI_LOGIN_REFUSE)
         check(answer->status_class >= 2 && answer->status_class <= 3 && !answer->transit &&

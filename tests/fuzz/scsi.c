@@ -17,6 +17,8 @@
 #include <netboot-target/util/bytes.h>
 #include <netboot-target/util/pool.h>
 
+#include "leaving.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define NEXUSES    3
@@ -96,6 +98,12 @@ static const struct block_device_operations disk_operations = {
     .read_cached = disk_read_cached,
 };
 
+static void write_out(uint8_t *at, const void *bytes, size_t length)
+{
+    check_leaving(bytes, length);
+    memcpy(at, bytes, length);
+}
+
 static int carry_out(struct disk *disk, struct block_request *request)
 {
     const struct block_geometry *geometry = &disk->device.geometry;
@@ -110,7 +118,7 @@ static int carry_out(struct disk *disk, struct block_request *request)
     if (request->operation == BLOCK_READ)
         memcpy(request->buffer, at, request->length_bytes);
     else if (request->operation == BLOCK_WRITE)
-        memcpy(at, request->buffer, request->length_bytes);
+        write_out(at, request->buffer, request->length_bytes);
     else
         memset(at, 0, request->length_bytes);
     return 0;
@@ -138,6 +146,7 @@ static void store_put(struct store *store, const char *name, const void *data, s
     struct slow_store *slow = (struct slow_store *)store;
     (void)name;
     require(!slow->done && data && length > 0);
+    check_leaving(data, length);
     slow->done = done;
     slow->context = context;
 }
@@ -184,18 +193,25 @@ static void finish(struct slot *slot)
     memset(slot, 0, sizeof(*slot));
 }
 
+static void look_at(const uint8_t *bytes, size_t length)
+{
+    volatile uint8_t sum = 0;
+    check_leaving(bytes, length);
+    for (size_t i = 0; i < length; i++)
+        sum = (uint8_t)(sum + bytes[i]);
+}
+
 /* Looks at everything a transport would send. */
 static void check_answer(const struct scsi_task *task)
 {
-    volatile uint8_t sum = 0;
     if (task->aborted)
         return;
-    if (task->status == SCSI_STATUS_CHECK_CONDITION)
+    if (task->status == SCSI_STATUS_CHECK_CONDITION) {
         require(task->sense_bytes >= 8 && task->sense_bytes <= SCSI_SENSE_BYTES);
-    if (task->data_source == SCSI_DATA_MEMORY) {
-        for (uint64_t i = 0; i < task->data_in_bytes; i++)
-            sum = (uint8_t)(sum + task->parameter_data[i]);
+        look_at(task->sense, task->sense_bytes);
     }
+    if (task->data_source == SCSI_DATA_MEMORY)
+        look_at(task->parameter_data, task->data_in_bytes);
     if (task->data_source == SCSI_DATA_DEVICE)
         require(task->data_in_bytes <= SCSI_TRANSFER_LIMIT_BYTES);
 }

@@ -6,6 +6,7 @@
 
 #include "iscsi/login.h"
 #include "iscsi/text.h"
+#include "leaving.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -62,6 +63,7 @@ static void request(struct iscsi_node *node, struct iscsi_target *target, size_t
     if (iscsi_text_receive(node, &session, &peer, "192.0.2.1:3260", data, size, &reply) ==
         ISCSI_TEXT_ANSWER) {
         check(!reply.failed && reply.length <= room);
+        check_leaving(reply.data, reply.length);
         check(reply.length == 0 || reply.data[reply.length - 1] == '\0');
     }
     check(session.parameters.max_send_bytes >= 512);

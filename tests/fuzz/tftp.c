@@ -5,6 +5,8 @@
 
 #include <netboot-target/tftp.h>
 
+#include "leaving.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int read_zeros(const struct byte_source *source, uint64_t offset, void *to, size_t length)
@@ -22,6 +24,7 @@ static void pull(struct tftp_transfer *transfer)
     for (unsigned packets = 0; tftp_transfer_next_packet(transfer, &out); packets++) {
         if (packets >= TFTP_WINDOWSIZE_LIMIT)
             abort();
+        check_leaving(out.data, out.length);
         buffer_clear(&out);
     }
     buffer_done(&out);

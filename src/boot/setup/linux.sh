@@ -954,6 +954,17 @@ set_node() {
     node -o update -n "$1" -v "$2" >/dev/null || die "iscsiadm does not take $1"
 }
 
+# iscsiadm takes values as arguments only, which everybody on this machine can read: a secret goes into
+# the record itself, where the last line of a name counts.
+set_node_secret() {
+    records=$(grep -rlsFx "iface.iscsi_ifacename = $name" \
+        "/etc/iscsi/nodes/$iqn" "/var/lib/iscsi/nodes/$iqn")
+    [ -n "$records" ] || die "there is no record of $iqn in /etc/iscsi/nodes or /var/lib/iscsi/nodes"
+    printf '%s\n' "$records" | while read -r record; do
+        printf '%s = %s\n' "$1" "$2" >>"$record"
+    done || die "the record of $iqn cannot be written"
+}
+
 # The name that the firmware of this machine would log in with.
 initiator_name() {
     device=$(ip -o route get "$server" | sed -n 's/.* dev \([^ ]*\) .*/\1/p')
@@ -972,11 +983,11 @@ connect() {
     if [ -n "$chap_user" ]; then
         set_node node.session.auth.authmethod CHAP
         set_node node.session.auth.username "$chap_user"
-        set_node node.session.auth.password "$chap_secret"
+        set_node_secret node.session.auth.password "$chap_secret"
     fi
     if [ -n "$chap_target_user" ]; then
         set_node node.session.auth.username_in "$chap_target_user"
-        set_node node.session.auth.password_in "$chap_target_secret"
+        set_node_secret node.session.auth.password_in "$chap_target_secret"
     fi
     node --login || die "no login to $iqn at $(portal) as $(initiator_name)"
     say "Logged in. The disk is LUN $lun: /dev/disk/by-path/*-iscsi-$iqn-lun-$lun"
