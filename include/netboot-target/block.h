@@ -157,7 +157,8 @@ static inline ssize_t block_send(struct block_device *device, int socket, uint64
 void block_device_close(struct block_device *device);
 
 /* Lets writes through again after a latched fault (POST /luns/ID/rearm). A device that is gone
- * stays gone: what comes back may be another disk. */
+ * stays gone, since what comes back may be another disk: close it, find and open it again, and ask
+ * it who it is. Until its last request has ended, its claim makes a new open say -EBUSY. */
 void block_device_rearm(struct block_device *device);
 
 /* Asks for the size again; calls `changed` if it differs: at once, or for a file from
@@ -174,7 +175,7 @@ enum block_engine { BLOCK_ENGINE_AUTO, BLOCK_ENGINE_URING, BLOCK_ENGINE_THREADS 
 
 struct block_io_options {
     enum block_engine engine; /* AUTO: io_uring for reads where the kernel lets us, else threads */
-    unsigned workers;         /* threads in all; 0: 32 */
+    unsigned workers;         /* threads kept while idle; 0: 32. More come and go as needed */
     unsigned workers_per_device; /* 0: 8 */
 };
 
@@ -191,7 +192,8 @@ unsigned block_io_dispatch(struct block_io *io);
 /* Hands what was submitted since the last call to the kernel and the workers; once per loop turn,
  * before sleeping. Kicks block_io_workers() as well. */
 void block_io_kick(struct block_io *io);
-/* The pool of threads, for the loop's other waiting work. */
+/* The pool of threads, for the loop's other waiting work. It grows with its queues: however many
+ * disks hang, another queue has the threads it asked for. */
 struct workers *block_io_workers(struct block_io *io);
 
 /* ── finding and opening raw devices and files ───────────────────────────────────────────────────
@@ -213,10 +215,10 @@ struct block_location {
 
 /* `specification`: a path, or UUID=, LABEL=, PARTUUID=, PARTLABEL= (libblkid; looked for at the
  * partition offsets of whole disks, so that no partition node is needed). whole_disk: the disk that
- * holds it. -ENOENT: not (yet) there; -ENOTUNIQ: several match. Blocks on disks: at start, or on a
- * worker. */
-int block_find(const char *specification, bool whole_disk, struct block_location *ret_location,
-               struct error *error);
+ * holds it. -ENOENT: not (yet) there; -ENOTUNIQ: several match. Blocks on disks, but on one that
+ * does not answer for a few seconds only: at start, or on a worker. */
+int block_find(struct block_io *io, const char *specification, bool whole_disk,
+               struct block_location *ret_location, struct error *error);
 
 struct block_open_options {
     bool read_only;

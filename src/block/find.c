@@ -302,8 +302,9 @@ int find_in(const struct system_root *root, const char *specification, bool whol
     return find_path(root, specification, whole_disk, ret_location, error);
 }
 
-int block_find(const char *specification, bool whole_disk, struct block_location *ret_location,
-               struct error *error)
+int block_find(struct block_io *io, const char *specification, bool whole_disk,
+               struct block_location *ret_location, struct error *error)
 {
+    (void)io;
     return find_in(&system_root, specification, whole_disk, ret_location, error);
 }

@@ -177,9 +177,4 @@ void config_check(struct reader *reader)
     };
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
         checks[i](reader);
-    const struct config *config = reader->config;
-    if (config->io.workers_per_lun > config->io.workers)
-        reader_report(reader, false, &config->io, "workers-per-lun",
-                      "io.workers-per-lun is %u, more than the %u io.workers there are in all",
-                      config->io.workers_per_lun, config->io.workers);
 }

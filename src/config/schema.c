@@ -421,7 +421,7 @@ static const struct key io_keys[] = {
     {.name = "engine", .type = &value_word, FIELD(engine), .words = engines, .fallback = "auto",
      .help = "How reads that must wait for the disk are done; auto takes io_uring where it works."},
     {.name = "workers", .type = &value_integer, FIELD(workers), .fallback = "32", .minimum = 1,
-     .maximum = 256, .help = "Worker threads in all; they are started as needed."},
+     .maximum = 256, .help = "Worker threads kept for all disks; more come and go as needed."},
     {.name = "workers-per-lun", .type = &value_integer, FIELD(workers_per_lun), .fallback = "8",
      .minimum = 1, .maximum = 64, .help = "Worker threads that one LUN can hold."},
     {.name = "memory", .type = &value_size, FIELD(memory_bytes), .fallback = "256M",

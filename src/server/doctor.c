@@ -176,7 +176,7 @@ static void check_lun(struct doctor *doctor, struct block_io *io,
     if (config_lun_per_client(lun))
         doctor_tell(doctor, FINDING_FINE, what, "%s: looked for when its client comes",
                     specification);
-    else if (block_find(specification, !lun->device, &location, &error) ||
+    else if (block_find(io, specification, !lun->device, &location, &error) ||
              block_open(io, &location, &options, &device, &error))
         doctor_tell(doctor, strstr(error.text, "(netboot-target)") ? FINDING_FINE : FINDING_PROBLEM,
                     what, "%s", error.text);

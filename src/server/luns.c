@@ -41,8 +41,8 @@ struct open_attempt {
 static void attempt_run(struct job *job)
 {
     struct open_attempt *attempt = container_of(job, struct open_attempt, job);
-    attempt->result = block_find(attempt->specification, attempt->whole_disk, &attempt->location,
-                                 &attempt->error);
+    attempt->result = block_find(attempt->io, attempt->specification, attempt->whole_disk,
+                                 &attempt->location, &attempt->error);
     if (attempt->result)
         return;
     attempt->result = block_open(attempt->io, &attempt->location, &attempt->options,

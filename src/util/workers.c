@@ -5,11 +5,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include <netboot-target/util/workers.h>
 
-#define BATCH_LIMIT 64
+#define BATCH_LIMIT  64
+#define IDLE_SECONDS 2 /* then a thread that is not one of those kept ends */
 
 struct job_queue {
     struct workers *workers;
@@ -22,6 +25,12 @@ struct job_queue {
     bool listed;
 };
 
+struct thread {
+    struct workers *workers;
+    pthread_t id;
+    struct thread *prev, *next;
+};
+
 struct workers {
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -29,9 +38,11 @@ struct workers {
     struct job_queue **ready_last;
     struct job *finished;
     struct job **finished_last;
-    pthread_t *threads;
-    unsigned limit;
+    struct thread *threads;
+    unsigned limit; /* what all queues may have together */
+    unsigned kept;
     unsigned started;
+    unsigned starting; /* of those started, how many have not looked for work yet */
     unsigned idle;
     unsigned signalled; /* of the idle ones, how many are being woken */
     bool unkicked;      /* of the loop's thread: jobs were submitted since the last kick */
@@ -103,23 +114,49 @@ static void tell_loop(struct workers *workers)
     pthread_mutex_lock(&workers->lock);
 }
 
-static void wait_for_work(struct workers *workers)
+/* False: it was not needed for long. A surplus thread alone sets an alarm, which costs something in
+ * every wait. */
+static bool wait_for_work(struct workers *workers)
 {
-    workers->idle++;
-    pthread_cond_wait(&workers->work, &workers->lock);
+    struct timespec until;
+    int r = 0;
+    bool surplus = workers->idle++ >= workers->kept;
+    if (surplus) {
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += IDLE_SECONDS;
+        r = pthread_cond_timedwait(&workers->work, &workers->lock, &until);
+    } else {
+        pthread_cond_wait(&workers->work, &workers->lock);
+    }
     workers->idle--;
-    if (workers->signalled)
+    bool woken = workers->signalled;
+    if (woken)
         workers->signalled--;
+    return woken || r != ETIMEDOUT || workers->ready || workers->ending;
+}
+
+/* With the lock held: nobody will join it. */
+static void retire(struct thread *thread)
+{
+    struct workers *workers = thread->workers;
+    DL_DELETE(workers->threads, thread);
+    workers->started--;
+    pthread_detach(thread->id);
+    free(thread);
 }
 
 static void *work(void *context)
 {
-    struct workers *workers = context;
+    struct thread *thread = context;
+    struct workers *workers = thread->workers;
     pthread_mutex_lock(&workers->lock);
+    workers->starting--;
     while (!workers->ending) {
         if (!workers->ready) {
-            wait_for_work(workers);
-            continue;
+            if (wait_for_work(workers))
+                continue;
+            retire(thread);
+            break;
         }
         struct job *batch = begin_next_jobs(workers);
         if (!batch)
@@ -135,43 +172,59 @@ static void *work(void *context)
     return NULL;
 }
 
-struct workers *workers_new(unsigned threads)
+static void init_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+struct workers *workers_new(unsigned kept)
 {
     struct workers *workers = calloc(1, sizeof *workers);
     if (!workers)
         return NULL;
-    workers->threads = calloc(threads, sizeof *workers->threads);
     workers->descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (!workers->threads || workers->descriptor < 0) {
-        if (workers->descriptor >= 0)
-            close(workers->descriptor);
-        free(workers->threads);
+    if (workers->descriptor < 0) {
         free(workers);
         return NULL;
     }
-    workers->limit = threads;
+    workers->kept = kept;
     workers->ready_last = &workers->ready;
     workers->finished_last = &workers->finished;
     pthread_mutex_init(&workers->lock, NULL);
-    pthread_cond_init(&workers->work, NULL);
+    init_condition(&workers->work);
     return workers;
 }
 
 void workers_free(struct workers *workers)
 {
+    struct thread *thread;
+    struct thread *next;
     if (!workers)
         return;
     pthread_mutex_lock(&workers->lock);
     workers->ending = true;
     pthread_cond_broadcast(&workers->work);
     pthread_mutex_unlock(&workers->lock);
-    for (unsigned i = 0; i < workers->started; i++)
-        pthread_join(workers->threads[i], NULL);
+    DL_FOREACH_SAFE (workers->threads, thread, next) {
+        pthread_join(thread->id, NULL);
+        free(thread);
+    }
     pthread_mutex_destroy(&workers->lock);
     pthread_cond_destroy(&workers->work);
     close(workers->descriptor);
-    free(workers->threads);
     free(workers);
+}
+
+/* Also on a worker: a device opens there. */
+static void change_limit(struct workers *workers, unsigned more, unsigned less)
+{
+    pthread_mutex_lock(&workers->lock);
+    workers->limit += more - less;
+    pthread_mutex_unlock(&workers->lock);
 }
 
 struct job_queue *job_queue_new(struct workers *workers, unsigned threads)
@@ -182,11 +235,14 @@ struct job_queue *job_queue_new(struct workers *workers, unsigned threads)
     queue->workers = workers;
     queue->threads = threads;
     queue->last = &queue->first;
+    change_limit(workers, threads, 0);
     return queue;
 }
 
 void job_queue_free(struct job_queue *queue)
 {
+    if (queue)
+        change_limit(queue->workers, 0, queue->threads);
     free(queue);
 }
 
@@ -195,10 +251,19 @@ static void start_thread(struct workers *workers)
 {
     sigset_t all;
     sigset_t before;
+    struct thread *thread = calloc(1, sizeof *thread);
+    if (!thread)
+        return;
+    thread->workers = workers;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (!pthread_create(&workers->threads[workers->started], NULL, work, workers))
+    if (!pthread_create(&thread->id, NULL, work, thread)) {
+        DL_APPEND(workers->threads, thread);
         workers->started++;
+        workers->starting++;
+    } else {
+        free(thread);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -232,7 +297,7 @@ void workers_kick(struct workers *workers)
     unsigned wanted = 0;
     for (const struct job_queue *queue = workers->ready; queue; queue = queue->next)
         wanted += threads_wanted(queue);
-    unsigned coming = workers->signalled;
+    unsigned coming = workers->signalled + workers->starting;
     unsigned woken = 0;
     for (; coming < wanted && workers->signalled < workers->idle; coming++, woken++)
         workers->signalled++;

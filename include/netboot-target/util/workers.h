@@ -16,13 +16,15 @@ struct job {
     struct job_queue *queue;
 };
 
-/* A queue has its own bound of threads, so that one slow disk cannot take them all. Jobs of one
- * queue start in order; with a bound of 1 they also end in order, and the one thread takes and
- * finishes many at once: right for short jobs, which the wake-ups would cost more than the work. */
+/* A queue has its own bound of threads, and there are always so many for it, whatever hangs in
+ * other queues. Jobs of one queue start in order; with a bound of 1 they also end in order, and the
+ * one thread takes and finishes many at once: right for short jobs, which the wake-ups would cost
+ * more than the work. */
 struct job_queue;
 
-/* Threads are started as needed, at most `threads`. */
-struct workers *workers_new(unsigned threads);
+/* Threads are started as needed. Those beyond `kept` end when nothing has needed them for a while.
+ */
+struct workers *workers_new(unsigned kept);
 /* Waits for running jobs; jobs not yet dispatched are dropped without `done`. */
 void workers_free(struct workers *workers);
 

@@ -15,6 +15,8 @@
 
 #define MIB (1u << 20)
 
+static struct block_io *io;
+
 struct uuid {
     char text[37];
 };
@@ -75,7 +77,7 @@ static void assert_found(const char *specification, bool whole_disk, const char 
 {
     struct block_location location;
     struct error error = {""};
-    if (block_find(specification, whole_disk, &location, &error) < 0)
+    if (block_find(io, specification, whole_disk, &location, &error) < 0)
         fail_msg("%s", error.text);
     assert_string_equal(location.path, path);
     assert_int_equal(location.offset_bytes, offset_bytes);
@@ -86,7 +88,7 @@ static void assert_not_found(const char *specification, int code, const char *be
 {
     struct block_location location;
     struct error error = {""};
-    assert_int_equal(block_find(specification, false, &location, &error), code);
+    assert_int_equal(block_find(io, specification, false, &location, &error), code);
     if (!strstr(error.text, because) || !strstr(error.text, specification))
         fail_msg("\"%s\" does not say \"%s\" of %s", error.text, because, specification);
 }
@@ -139,9 +141,8 @@ static void test_opening_a_range(void **state)
     struct error error = {""};
     make_tagged(&tagged);
     fill_free_space(&tagged);
-    struct block_io *io = make_io(BLOCK_ENGINE_AUTO);
     assert_int_equal(
-        block_find(formatted("UUID=%s", tagged.second_fs.text), false, &location, &error), 0);
+        block_find(io, formatted("UUID=%s", tagged.second_fs.text), false, &location, &error), 0);
     struct block_open_options options = {.discard = true};
     assert_int_equal(block_open(io, &location, &options, &device, &error), 0);
     assert_int_equal(device->geometry.blocks, 4 * MIB / 512);
@@ -171,7 +172,6 @@ static void test_opening_a_range(void **state)
     free(found);
     free(buffer);
     block_device_close(device);
-    block_io_free(io);
     loop_disk_remove(&tagged.disk);
 }
 
@@ -319,5 +319,8 @@ int main(void)
         cmocka_unit_test(test_not_there),
         cmocka_unit_test(test_files_and_links),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    io = make_io(BLOCK_ENGINE_THREADS);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    block_io_free(io);
+    return failed;
 }

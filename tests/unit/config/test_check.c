@@ -68,13 +68,6 @@ static void disks(void **state)
                  "test.conf:2: the serial S1 is given twice");
 }
 
-static void workers(void **state)
-{
-    (void)state;
-    expect_error("io = { workers = 4;\nworkers-per-lun = 5 }; targets = (" TARGET("a", "/a") ")",
-                 "test.conf:2: io.workers-per-lun is 5, more than the 4 io.workers");
-}
-
 /* More problems than are kept: the rest is counted. */
 static void very_many(void **state)
 {
@@ -99,8 +92,8 @@ static void very_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names), cmocka_unit_test(luns),    cmocka_unit_test(kernels),
-        cmocka_unit_test(disks), cmocka_unit_test(workers), cmocka_unit_test(very_many),
+        cmocka_unit_test(names), cmocka_unit_test(luns),      cmocka_unit_test(kernels),
+        cmocka_unit_test(disks), cmocka_unit_test(very_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,12 @@
 /* test_workers.c - jobs run on threads, and their ends come home to one. */
+#include <dirent.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -125,24 +127,48 @@ static void count(struct job *job)
     (*container_of(job, struct blocked, job)->total)++;
 }
 
-/* One slow disk must not take the threads of the others. */
-static void a_blocked_queue_leaves_others_alone(void **state)
+static struct job_queue *block_queue(struct workers *workers, unsigned threads,
+                                     struct blocked blocked[], unsigned count_, unsigned *total)
 {
-    (void)state;
-    struct workers *workers = workers_new(4);
-    struct job_queue *slow = job_queue_new(workers, 2);
-    struct job_queue *fast = job_queue_new(workers, 2);
-    unsigned total = 0;
-    struct blocked blocked[4];
-    for (unsigned i = 0; i < ARRAY_SIZE(blocked); i++) {
+    struct job_queue *queue = job_queue_new(workers, threads);
+    for (unsigned i = 0; i < count_; i++) {
         blocked[i] = (struct blocked){
             .job = {.run = wait_for_byte, .done = count},
-              .total = &total
+              .total = total
         };
         assert_int_equal(pipe(blocked[i].pipe), 0);
-        job_queue_submit(slow, &blocked[i].job);
+        job_queue_submit(queue, &blocked[i].job);
     }
     workers_kick(workers);
+    return queue;
+}
+
+static void unblock(struct blocked blocked[], unsigned count_)
+{
+    for (unsigned i = 0; i < count_; i++)
+        assert_int_equal(write(blocked[i].pipe[1], "x", 1), 1);
+}
+
+static void close_pipes(struct blocked blocked[], unsigned count_)
+{
+    for (unsigned i = 0; i < count_; i++) {
+        close(blocked[i].pipe[0]);
+        close(blocked[i].pipe[1]);
+    }
+}
+
+/* However many disks hang, and with however few threads kept, the next one has its own. */
+static void blocked_queues_leave_others_alone(void **state)
+{
+    (void)state;
+    enum { SLOW = 6, EACH = 4 };
+    struct workers *workers = workers_new(2);
+    struct job_queue *slow[SLOW];
+    struct blocked blocked[SLOW][EACH];
+    unsigned total = 0;
+    for (unsigned i = 0; i < SLOW; i++)
+        slow[i] = block_queue(workers, 2, blocked[i], EACH, &total);
+    struct job_queue *fast = job_queue_new(workers, 2);
     unsigned fast_total = 0;
     struct counted quick = {
         .job = {.run = run, .done = done},
@@ -151,15 +177,52 @@ static void a_blocked_queue_leaves_others_alone(void **state)
     job_queue_submit(fast, &quick.job);
     workers_kick(workers);
     wait_for(workers, &fast_total, 1);
-    for (unsigned i = 0; i < ARRAY_SIZE(blocked); i++)
-        assert_int_equal(write(blocked[i].pipe[1], "x", 1), 1);
-    wait_for(workers, &total, ARRAY_SIZE(blocked));
-    for (unsigned i = 0; i < ARRAY_SIZE(blocked); i++) {
-        close(blocked[i].pipe[0]);
-        close(blocked[i].pipe[1]);
+    for (unsigned i = 0; i < SLOW; i++)
+        assert_int_equal(job_queue_waiting(slow[i]), EACH - 2); /* and no queue more than its own */
+    for (unsigned i = 0; i < SLOW; i++)
+        unblock(blocked[i], EACH);
+    wait_for(workers, &total, SLOW * EACH);
+    for (unsigned i = 0; i < SLOW; i++) {
+        close_pipes(blocked[i], EACH);
+        job_queue_free(slow[i]);
     }
-    job_queue_free(slow);
     job_queue_free(fast);
+    workers_free(workers);
+}
+
+static unsigned count_threads(void)
+{
+    DIR *listing = opendir("/proc/self/task");
+    unsigned threads = 0;
+    const struct dirent *entry;
+    assert_non_null(listing);
+    while ((entry = readdir(listing)))
+        threads += entry->d_name[0] != '.';
+    closedir(listing);
+    return threads;
+}
+
+static void surplus_threads_end(void **state)
+{
+    (void)state;
+    enum { KEPT = 2, MANY = 6 };
+    unsigned before = count_threads(); /* a sanitizer has its own */
+    struct workers *workers = workers_new(KEPT);
+    struct blocked blocked[MANY];
+    unsigned total = 0;
+    for (unsigned round = 1; round <= 2; round++) {
+        struct job_queue *queue = block_queue(workers, MANY, blocked, MANY, &total);
+        for (unsigned turns = 0; job_queue_waiting(queue) && turns < 1000; turns++)
+            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        assert_int_equal(count_threads(), before + MANY);
+        unblock(blocked, MANY);
+        wait_for(workers, &total, round * MANY);
+        for (unsigned turns = 0; count_threads() > before + KEPT && turns < 1000; turns++)
+            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        assert_int_equal(count_threads(), before + KEPT);
+        close_pipes(blocked, MANY);
+        job_queue_free(queue);
+    }
     workers_free(workers);
 }
 
@@ -169,7 +232,8 @@ int main(void)
         cmocka_unit_test(every_job_ends_once),
         cmocka_unit_test(one_thread_keeps_the_order),
         cmocka_unit_test(a_cancelled_job_does_not_run),
-        cmocka_unit_test(a_blocked_queue_leaves_others_alone),
+        cmocka_unit_test(blocked_queues_leave_others_alone),
+        cmocka_unit_test(surplus_threads_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
