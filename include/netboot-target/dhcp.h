@@ -23,6 +23,30 @@
 #define DHCP_DNS_LIMIT             3u
 #define DHCP_POOL_LIMIT            1024u /* addresses */
 
+/* --- why somebody is not answered ---------------------------------------------------------------
+ */
+
+enum dhcp_silence {
+    DHCP_SILENCE_NONE,
+    DHCP_SILENCE_OFF,            /* role off, or no address yet */
+    DHCP_SILENCE_NOT_A_REQUEST,  /* malformed, a reply, BOOTP, our own */
+    DHCP_SILENCE_HARDWARE,       /* a hardware address we cannot serve */
+    DHCP_SILENCE_NO_BOOT_CLIENT, /* does not want to boot from the network, and we are a proxy */
+    DHCP_SILENCE_OTHER_SERVER,   /* the client speaks to another server */
+    DHCP_SILENCE_NOT_FOR_PORT,   /* a message type that this port or role does not answer */
+    DHCP_SILENCE_NO_BOOT_FILE,   /* nothing to load for this architecture or client */
+    DHCP_SILENCE_NOT_SERVING,    /* serving is switched off */
+    DHCP_SILENCE_NO_HTTP,        /* it loads by HTTP, and no port is open for that */
+    DHCP_SILENCE_LOOP,           /* loaded the same file three times without going on */
+    DHCP_SILENCE_RATE,           /* more requests than we answer */
+    DHCP_SILENCE_UNKNOWN_SENDER, /* 4011 from off the link by a client no relay told us of */
+    DHCP_SILENCE_ADDRESS,        /* asks for an address that is not its own, or not free */
+    DHCP_SILENCE_ADDRESS_HELD,   /* the address written down for it is somebody else's */
+    DHCP_SILENCE_POOL,           /* no address left */
+    DHCP_SILENCE_PROBING,        /* its address is being probed; the answer follows */
+    DHCP_SILENCE_TOO_LONG,       /* the answer does not fit what the client takes */
+};
+
 /* --- what clients are to load ----------------------------------------------------------------- */
 
 enum dhcp_boot_stage {
@@ -34,11 +58,11 @@ enum dhcp_boot_stage {
 
 struct dhcp_boot_source {
     /* Writes a NUL-terminated name or URL for this client. `own_address` is the one the client
-     * reaches us at. False: nothing for this client; it is not answered (in the server role it
-     * gets its address all the same). */
-    bool (*describe)(struct dhcp_boot_source *source, const struct dhcp_client *client,
-                     enum dhcp_boot_stage stage, uint32_t own_address,
-                     char ret_text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1]);
+     * reaches us at. Other than DHCP_SILENCE_NONE: nothing for this client, and why; it is not
+     * answered (in the server role it gets its address all the same). */
+    enum dhcp_silence (*describe)(struct dhcp_boot_source *source, const struct dhcp_client *client,
+                                  enum dhcp_boot_stage stage, uint32_t own_address,
+                                  char ret_text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1]);
 };
 
 /* --- settings --------------------------------------------------------------------------------- */
@@ -101,27 +125,11 @@ struct dhcp_output {
     uint8_t data[DHCP_REPLY_BYTES_LIMIT];
 };
 
-enum dhcp_silence {
-    DHCP_SILENCE_NONE,
-    DHCP_SILENCE_OFF,            /* role off, or no address yet */
-    DHCP_SILENCE_NOT_A_REQUEST,  /* malformed, a reply, BOOTP, our own */
-    DHCP_SILENCE_HARDWARE,       /* a hardware address we cannot serve */
-    DHCP_SILENCE_NO_BOOT_CLIENT, /* does not want to boot from the network, and we are a proxy */
-    DHCP_SILENCE_OTHER_SERVER,   /* the client speaks to another server */
-    DHCP_SILENCE_NOT_FOR_PORT,   /* a message type that this port or role does not answer */
-    DHCP_SILENCE_NO_BOOT_FILE,   /* nothing to load for this architecture or client */
-    DHCP_SILENCE_LOOP,           /* loaded the same file three times without going on */
-    DHCP_SILENCE_RATE,           /* more requests than we answer */
-    DHCP_SILENCE_UNKNOWN_SENDER, /* 4011 from off the link by a client no relay told us of */
-    DHCP_SILENCE_ADDRESS,        /* asks for an address that is not its own, or not free */
-    DHCP_SILENCE_POOL,           /* no address left */
-    DHCP_SILENCE_PROBING,        /* its address is being probed; the answer follows */
-    DHCP_SILENCE_TOO_LONG,       /* the answer does not fit what the client takes */
-};
-
 enum dhcp_event_type {
-    DHCP_EVENT_ANSWERED,       /* client, request, reply, stage, boot, address */
-    DHCP_EVENT_SILENT,         /* client (when known), request, silence; LOOP: boot */
+    DHCP_EVENT_ANSWERED,       /* client, request, reply, stage, boot, address; silence: why a
+                                * client that boots got no more than an address */
+    DHCP_EVENT_SILENT,         /* client (when known), request, silence; LOOP: boot; ADDRESS_HELD:
+                                * address, mac of its holder, zero: not known */
     DHCP_EVENT_PROBE,          /* address: ARP-probe it and call dhcp_service_probed() */
     DHCP_EVENT_CONFLICT,       /* address, mac: somebody else holds it */
     DHCP_EVENT_DECLINED,       /* client, address: the client found it in use */

@@ -36,7 +36,7 @@
 enum journal_step {
     JOURNAL_NONE,
     JOURNAL_DISCOVER,         /* firmware asks by DHCP for a boot file; detail: its architecture */
-    JOURNAL_UNANSWERED,       /* we do not answer; no_boot_file; detail: why, a clause */
+    JOURNAL_UNANSWERED,       /* we name no boot file; unanswered; detail: why, a clause */
     JOURNAL_OFFER,            /* we answered; detail: the boot file or URL named */
     JOURNAL_ADDRESS,          /* it has taken its address, ours or another server's */
     JOURNAL_BOOT_SERVER,      /* it asked port 4011, and we named the file; detail: the file */
@@ -77,6 +77,15 @@ enum journal_firmware {
     JOURNAL_FIRMWARE_UEFI_HTTP,
 };
 
+/* Why we name it no boot file, where there is more to say than the clause. */
+enum journal_unanswered {
+    JOURNAL_UNANSWERED_OTHER,
+    JOURNAL_UNANSWERED_NO_BOOT_FILE, /* nothing to load for its architecture */
+    JOURNAL_UNANSWERED_NOT_SERVING,  /* serving is switched off */
+    JOURNAL_UNANSWERED_NO_HTTP,      /* no port for its script, or for UEFI HTTP boot */
+    JOURNAL_UNANSWERED_ADDRESS_HELD, /* detail: which address, and who has it */
+};
+
 /* Why a transfer failed. */
 enum journal_file_end {
     JOURNAL_FILE_LOST,    /* the client fell silent */
@@ -98,7 +107,7 @@ struct journal_event {
     enum journal_step step;
     const char *detail;
     enum journal_firmware firmware;      /* DISCOVER */
-    bool no_boot_file;                   /* UNANSWERED: nothing to load for its architecture */
+    enum journal_unanswered unanswered;  /* UNANSWERED */
     bool via_boot_server;                /* OFFER: the client is to ask port 4011 next */
     bool gives_address;                  /* …OFFER: it holds the client's address, too */
     const char *server;                  /* ADDRESS: the other server that it chose */

@@ -79,6 +79,16 @@ static enum dhcp_grant_verdict give(struct dhcp_exchange *exchange, struct dhcp_
     return DHCP_GRANT_GIVE;
 }
 
+/* The address that is written down for this client is not to be had. */
+static void tell_holder(const struct dhcp_exchange *exchange, const struct dhcp_lease *lease)
+{
+    struct dhcp_event event = dhcp_exchange_event(exchange, DHCP_EVENT_SILENT);
+    event.silence = DHCP_SILENCE_ADDRESS_HELD;
+    event.address = lease->address;
+    memcpy(event.mac, lease->mac, sizeof event.mac);
+    dhcp_service_push_event(exchange->service, &event);
+}
+
 static enum dhcp_grant_verdict answer_discover(struct dhcp_exchange *exchange,
                                                struct dhcp_grant *ret_grant)
 {
@@ -90,8 +100,10 @@ static enum dhcp_grant_verdict answer_discover(struct dhcp_exchange *exchange,
                                         : dhcp_leases_choose(leases, mac, wanted, exchange->now_ms);
     if (!lease)
         return refuse(exchange, DHCP_SILENCE_POOL);
-    if (is_named && !dhcp_lease_is_open_to(lease, mac, exchange->now_ms))
-        return refuse(exchange, DHCP_SILENCE_ADDRESS);
+    if (is_named && !dhcp_lease_is_open_to(lease, mac, exchange->now_ms)) {
+        tell_holder(exchange, lease);
+        return DHCP_GRANT_SILENT;
+    }
     if (!dhcp_lease_is_verified(lease, mac, exchange->now_ms)) {
         probe_first(exchange, lease);
         return DHCP_GRANT_SILENT;

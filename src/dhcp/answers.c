@@ -59,9 +59,18 @@ bool dhcp_service_next_packet(struct dhcp_service *service, struct dhcp_output *
     return true;
 }
 
-/* Builds and queues one answer. */
+/* What a client loads. */
+struct boot {
+    enum dhcp_boot_stage stage;
+    enum dhcp_silence silence; /* of NONE: why */
+    char text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1];
+};
+
+static const struct boot nothing = {.stage = DHCP_BOOT_NONE, .silence = DHCP_SILENCE_NONE};
+
+/* Builds and queues one answer. `boot` is why it holds what it holds. */
 static void send_reply(const struct dhcp_exchange *exchange, const struct dhcp_reply *reply,
-                       enum dhcp_boot_stage stage)
+                       const struct boot *boot)
 {
     struct dhcp_service *service = exchange->service;
     if (service->outputs == OUTPUT_LIMIT) {
@@ -84,39 +93,40 @@ static void send_reply(const struct dhcp_exchange *exchange, const struct dhcp_r
     event.reply = reply->type;
     event.via_boot_server = reply->type == DHCP_OFFER && !reply->full && !reply->direct &&
                             exchange->client.class == DHCP_CLIENT_PXE;
-    event.stage = stage;
+    event.stage = boot->stage;
+    event.silence = boot->silence;
+    if (boot->silence == DHCP_SILENCE_LOOP)
+        snprintf(event.boot, sizeof event.boot, "%s", exchange->record->file);
+    else
+        snprintf(event.boot, sizeof event.boot, "%s", reply->boot);
     event.address = reply->your_address;
-    snprintf(event.boot, sizeof event.boot, "%s", reply->boot);
     dhcp_service_push_event(service, &event);
 }
 
 /* --- answers -----------------------------------------------------------------------------------
  */
 
-struct boot {
-    enum dhcp_boot_stage stage;
-    char text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1];
-};
-
-/* What the client loads now. Something other than DHCP_SILENCE_NONE: nothing, and why. */
+/* What the client loads now. Something other than DHCP_SILENCE_NONE: nothing, and why. Who does not
+ * boot loads nothing either. */
 static enum dhcp_silence choose_boot(const struct dhcp_exchange *exchange, struct boot *ret_boot)
 {
     struct dhcp_service *service = exchange->service;
     *ret_boot = (struct boot){.stage = DHCP_BOOT_NONE};
     if (!exchange->record || dhcp_policy_stage(exchange->client.class) == DHCP_BOOT_NONE)
-        return DHCP_SILENCE_NO_BOOT_FILE;
+        return DHCP_SILENCE_NO_BOOT_CLIENT;
     enum dhcp_boot_stage stage =
         dhcp_record_choose_stage(exchange->record, service->settings.chainload,
                                  exchange->way == DHCP_WAY_BOOT_SERVER, exchange->now_ms);
     if (stage != DHCP_BOOT_SCRIPT && dhcp_record_is_looping(exchange->record, exchange->now_ms))
         return DHCP_SILENCE_LOOP;
     struct boot boot = {.stage = stage};
-    if (!service->source->describe(service->source, &exchange->client, stage, exchange->own_address,
-                                   boot.text) ||
-        !boot.text[0])
-        return DHCP_SILENCE_NO_BOOT_FILE;
-    *ret_boot = boot;
-    return DHCP_SILENCE_NONE;
+    enum dhcp_silence silence = service->source->describe(service->source, &exchange->client, stage,
+                                                          exchange->own_address, boot.text);
+    if (silence == DHCP_SILENCE_NONE && !boot.text[0])
+        silence = DHCP_SILENCE_NO_BOOT_FILE;
+    if (silence == DHCP_SILENCE_NONE)
+        *ret_boot = boot;
+    return silence;
 }
 
 static bool is_direct(const struct dhcp_exchange *exchange, const struct dhcp_answer_form *form)
@@ -146,7 +156,7 @@ void dhcp_exchange_answer_boot(struct dhcp_exchange *exchange, const struct dhcp
         .boot = boot.text,
         .to_ipxe = exchange->client.class == DHCP_CLIENT_IPXE,
     };
-    send_reply(exchange, &reply, boot.stage);
+    send_reply(exchange, &reply, &boot);
 }
 
 /* An address, and a boot file for whoever boots. */
@@ -162,11 +172,13 @@ void dhcp_exchange_answer_full(struct dhcp_exchange *exchange, const struct dhcp
                                  .full = true,
                                  .boot = "",
                                  .message = "this address belongs to another network"};
-        send_reply(exchange, &nak, DHCP_BOOT_NONE);
+        send_reply(exchange, &nak, &nothing);
         return;
     }
     struct boot boot;
-    choose_boot(exchange, &boot); /* with nothing to load it gets its address all the same */
+    enum dhcp_silence silence = choose_boot(exchange, &boot);
+    /* With nothing to load it gets its address all the same. */
+    boot.silence = silence == DHCP_SILENCE_NO_BOOT_CLIENT ? DHCP_SILENCE_NONE : silence;
     struct dhcp_reply reply = {
         .type = grant.type,
         .own_address = exchange->own_address,
@@ -176,7 +188,7 @@ void dhcp_exchange_answer_full(struct dhcp_exchange *exchange, const struct dhcp
         .boot = boot.text,
         .to_ipxe = exchange->client.class == DHCP_CLIENT_IPXE,
     };
-    send_reply(exchange, &reply, boot.stage);
+    send_reply(exchange, &reply, &boot);
 }
 
 /* Another netboot-target looks for a server: one that serves says so, with its MAC. */
@@ -200,5 +212,5 @@ void dhcp_exchange_answer_peer(struct dhcp_exchange *exchange)
         .boot = "",
         .peer_mac = service->settings.own_mac,
     };
-    send_reply(exchange, &reply, DHCP_BOOT_NONE);
+    send_reply(exchange, &reply, &nothing);
 }

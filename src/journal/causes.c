@@ -48,7 +48,22 @@ static bool link_is_down(const struct story *story)
 
 static bool lacks_boot_file(const struct story *story)
 {
-    return story->no_boot_file;
+    return story->unanswered == JOURNAL_UNANSWERED_NO_BOOT_FILE;
+}
+
+static bool serves_nobody(const struct story *story)
+{
+    return story->unanswered == JOURNAL_UNANSWERED_NOT_SERVING;
+}
+
+static bool lacks_http(const struct story *story)
+{
+    return story->unanswered == JOURNAL_UNANSWERED_NO_HTTP;
+}
+
+static bool lacks_its_address(const struct story *story)
+{
+    return story->unanswered == JOURNAL_UNANSWERED_ADDRESS_HELD;
 }
 
 static bool heard_another(const struct story *story)
@@ -193,6 +208,15 @@ static const struct cause {
     {AT(JOURNAL_UNANSWERED), true, lacks_boot_file,
      "There is no boot file for its architecture ({architecture}): name one in boot.files, or put "
      "it into boot.custom-directory."},
+    {AT(JOURNAL_UNANSWERED), true, serves_nobody,
+     "Serving is switched off: switch it on again on the status page, or by POST /serving with the "
+     "word on."},
+    {AT(JOURNAL_UNANSWERED), true, lacks_http,
+     "It loads by HTTP, and no HTTP port for booting is open at our address there: see "
+     "boot.http-listen, and the log for why a port could not be opened."},
+    {AT(JOURNAL_UNANSWERED), true, lacks_its_address,
+     "The address that clients has for it is taken: {detail}. Take it away from that machine, or "
+     "give this one another address."},
     {AT(JOURNAL_UNANSWERED), true, NULL,
      "Not answered: {detail}."},
     {AT(JOURNAL_DISCOVER) | AT(JOURNAL_IPXE_DISCOVER), false, NULL,

@@ -45,7 +45,7 @@ struct story {
     char server[JOURNAL_ADDRESS_BYTES];  /* another DHCP server, that it chose, "" */
     bool asked_by_firmware;              /* a DISCOVER that was not iPXE's */
     bool file_sent;
-    bool no_boot_file;
+    enum journal_unanswered unanswered;
     bool via_boot_server;
     bool gives_address;   /* we do */
     bool offered_address; /* another server does */

@@ -230,7 +230,7 @@ static void learn(struct story *story, const struct journal_event *event)
         copy_text(story->architecture, sizeof story->architecture, event->detail);
         break;
     case JOURNAL_UNANSWERED:
-        story->no_boot_file = event->no_boot_file;
+        story->unanswered = event->unanswered;
         break;
     case JOURNAL_OFFER:
         story->via_boot_server = event->via_boot_server;

@@ -15,8 +15,8 @@ const struct step_row journal_steps[JOURNAL_STEP_COUNT] = {
         "dhcp-discover", "its firmware asked for a boot file",
         "our answer", 8*S, JOURNAL_BOOTING},
     [JOURNAL_UNANSWERED] = {
-        "dhcp-unanswered", "it was not answered",
-        "an answer of ours", 0, JOURNAL_STOPPED},
+        "dhcp-unanswered", "it was named no boot file",
+        "an answer of ours that names one", 0, JOURNAL_STOPPED},
     [JOURNAL_OFFER] = {
         "dhcp-offer", "its boot file was named to it",
         "the request for that file, or first for port 4011", 20*S, JOURNAL_BOOTING},

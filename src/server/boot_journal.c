@@ -9,6 +9,7 @@
 
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/hex.h>
 #include <netboot-target/util/log.h>
 
 #define PROGRESS_S 1.0 /* how often sessions of firmware are looked at */
@@ -141,6 +142,43 @@ static void note_discover(struct server *server, const struct person *person,
     note(server, &person->identity, &discover);
 }
 
+/* Which address of its own it cannot have, and because of whom. */
+static void write_holder(const struct dhcp_event *event, char *to, size_t size)
+{
+    static const uint8_t nobody[JOURNAL_MAC_BYTES];
+    char address[INET_ADDRSTRLEN], mac[HEX_MAC_BYTES];
+    const struct in_addr in = {.s_addr = htonl(event->address)};
+    bool is_known = memcmp(event->mac, nobody, sizeof nobody) != 0;
+    snprintf(to, size, "%s is in use by %s", inet_ntop(AF_INET, &in, address, sizeof address),
+             is_known ? hex_mac(mac, event->mac, ':') : "somebody else");
+}
+
+/* It boots, and we name it nothing to load. */
+static void note_unanswered(struct server *server, struct person *person,
+                            const struct dhcp_event *event)
+{
+    static const enum journal_unanswered reasons[] = {
+        [DHCP_SILENCE_NO_BOOT_FILE] = JOURNAL_UNANSWERED_NO_BOOT_FILE,
+        [DHCP_SILENCE_NOT_SERVING] = JOURNAL_UNANSWERED_NOT_SERVING,
+        [DHCP_SILENCE_NO_HTTP] = JOURNAL_UNANSWERED_NO_HTTP,
+        [DHCP_SILENCE_ADDRESS_HELD] = JOURNAL_UNANSWERED_ADDRESS_HELD,
+    };
+    char holder[JOURNAL_DETAIL_BYTES];
+    bool loops = event->silence == DHCP_SILENCE_LOOP;
+    struct journal_event unanswered = {.step = loops ? JOURNAL_LOOP : JOURNAL_UNANSWERED,
+                                       .detail =
+                                           loops ? event->boot : dhcp_silence_text(event->silence)};
+    if (event->silence == DHCP_SILENCE_ADDRESS_HELD) {
+        write_holder(event, holder, sizeof holder);
+        unanswered.detail = holder;
+    }
+    if (event->silence < (int)ARRAY_SIZE(reasons))
+        unanswered.unanswered = reasons[event->silence];
+    if (!loops)
+        note_discover(server, person, event, event->client.class == DHCP_CLIENT_IPXE);
+    note(server, &person->identity, &unanswered);
+}
+
 /* An iPXE that is sent to a boot file is firmware like any other. */
 static void on_answered(struct server *server, struct person *person,
                         const struct dhcp_event *event)
@@ -148,8 +186,11 @@ static void on_answered(struct server *server, struct person *person,
     bool is_ipxe = event->stage == DHCP_BOOT_SCRIPT;
     char address[INET_ADDRSTRLEN];
     const struct in_addr in = {.s_addr = htonl(event->address)};
-    if (event->stage == DHCP_BOOT_NONE)
+    if (event->stage == DHCP_BOOT_NONE) {
+        if (event->reply == DHCP_OFFER && event->silence != DHCP_SILENCE_NONE)
+            note_unanswered(server, person, event);
         return;
+    }
     if (event->address)
         person->identity.address = inet_ntop(AF_INET, &in, address, sizeof address);
     struct journal_event answer = {.detail = event->boot};
@@ -174,24 +215,17 @@ static void on_answered(struct server *server, struct person *person,
 static void on_silent(struct server *server, struct person *person, const struct dhcp_event *event)
 {
     static const bool matters[] = {
-        [DHCP_SILENCE_OFF] = true,  [DHCP_SILENCE_NO_BOOT_FILE] = true,
-        [DHCP_SILENCE_LOOP] = true, [DHCP_SILENCE_POOL] = true,
-        [DHCP_SILENCE_RATE] = true, [DHCP_SILENCE_TOO_LONG] = true,
+        [DHCP_SILENCE_OFF] = true,         [DHCP_SILENCE_NO_BOOT_FILE] = true,
+        [DHCP_SILENCE_NOT_SERVING] = true, [DHCP_SILENCE_NO_HTTP] = true,
+        [DHCP_SILENCE_LOOP] = true,        [DHCP_SILENCE_ADDRESS_HELD] = true,
+        [DHCP_SILENCE_POOL] = true,        [DHCP_SILENCE_RATE] = true,
+        [DHCP_SILENCE_TOO_LONG] = true,
     };
     bool boots =
         event->client.class != DHCP_CLIENT_OTHER && event->client.class != DHCP_CLIENT_PEER;
-    if (!boots || event->request != DHCP_DISCOVER || event->silence >= (int)ARRAY_SIZE(matters) ||
-        !matters[event->silence])
-        return;
-    const struct journal_event unanswered = {
-        .step = event->silence == DHCP_SILENCE_LOOP ? JOURNAL_LOOP : JOURNAL_UNANSWERED,
-        .detail =
-            event->silence == DHCP_SILENCE_LOOP ? event->boot : dhcp_silence_text(event->silence),
-        .no_boot_file = event->silence == DHCP_SILENCE_NO_BOOT_FILE,
-    };
-    if (event->silence != DHCP_SILENCE_LOOP)
-        note_discover(server, person, event, event->client.class == DHCP_CLIENT_IPXE);
-    note(server, &person->identity, &unanswered);
+    if (boots && event->request == DHCP_DISCOVER && event->silence < (int)ARRAY_SIZE(matters) &&
+        matters[event->silence])
+        note_unanswered(server, person, event);
 }
 
 static void on_foreign_server(struct server *server, struct person *person,

@@ -111,9 +111,9 @@ static void server_of(const struct server *server, const struct boot_reach *reac
         .config_path = server->options->config_path};
 }
 
-static bool describe(struct dhcp_boot_source *dhcp, const struct dhcp_client *client,
-                     enum dhcp_boot_stage stage, uint32_t own_address,
-                     char ret_text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1])
+static enum dhcp_silence describe(struct dhcp_boot_source *dhcp, const struct dhcp_client *client,
+                                  enum dhcp_boot_stage stage, uint32_t own_address,
+                                  char ret_text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1])
 {
     struct boot_source *source = container_of(dhcp, struct boot_source, dhcp);
     const struct in_addr in = {.s_addr = htonl(own_address)};
@@ -123,19 +123,20 @@ static bool describe(struct dhcp_boot_source *dhcp, const struct dhcp_client *cl
     struct buffer out;
     server_of(source->server, &reach, &server);
     buffer_init_fixed(&out, ret_text, DHCP_BOOT_TEXT_BYTES_LIMIT + 1);
-    if (!source->server->serving || (stage != DHCP_BOOT_LOADER && !server.port))
-        return false;
-    if (stage == DHCP_BOOT_SCRIPT) {
+    if (!source->server->serving)
+        return DHCP_SILENCE_NOT_SERVING;
+    if (stage != DHCP_BOOT_LOADER && !server.port)
+        return DHCP_SILENCE_NO_HTTP;
+    const char *name = stage == DHCP_BOOT_SCRIPT ? NULL : loader_of(source, client);
+    if (stage != DHCP_BOOT_SCRIPT && !name)
+        return DHCP_SILENCE_NO_BOOT_FILE;
+    if (stage == DHCP_BOOT_SCRIPT)
         boot_url(&out, &server);
-        return buffer_string(&out);
-    }
-    const char *name = loader_of(source, client);
-    if (!name)
-        return false;
     if (stage == DHCP_BOOT_LOADER_URL)
         buffer_format(&out, "http://%s:%u/", host, server.port);
-    buffer_append_string(&out, name);
-    return buffer_string(&out);
+    if (name)
+        buffer_append_string(&out, name);
+    return buffer_string(&out) ? DHCP_SILENCE_NONE : DHCP_SILENCE_TOO_LONG;
 }
 
 struct dhcp_boot_source *boot_source_dhcp(struct server *server)

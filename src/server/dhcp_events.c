@@ -42,13 +42,15 @@ static void on_answered(struct dhcp_interface *interface, const struct dhcp_even
     char mac[HEX_MAC_BYTES], address[INET_ADDRSTRLEN];
     /* Who boots is in the journal, step by step. */
     enum log_level level = event->stage == DHCP_BOOT_NONE ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
+    bool is_bare = event->silence != DHCP_SILENCE_NONE;
     if (log_get_level() < level || !may_log(interface))
         return;
     log_message(
         level,
-        "%s: DHCP %s answered with %s: client=%s class=\"%s\" arch=\"%s\" address=%s boot=%s",
+        "%s: DHCP %s answered with %s%s%s: client=%s class=\"%s\" arch=\"%s\" address=%s boot=%s",
         interface->kernel.name, dhcp_message_type_name(event->request),
-        dhcp_message_type_name(event->reply), hex_mac(mac, event->client.mac, ':'),
+        dhcp_message_type_name(event->reply), is_bare ? ", but no boot file: " : "",
+        is_bare ? dhcp_silence_text(event->silence) : "", hex_mac(mac, event->client.mac, ':'),
         dhcp_client_class_name(event->client.class),
         event->client.architecture ? event->client.architecture->name : "-",
         event->address ? dhcp_address_text(event->address, address) : "-", escaped(event->boot));
@@ -85,8 +87,9 @@ static void on_conflict(struct dhcp_interface *interface, const struct dhcp_even
 {
     char mac[HEX_MAC_BYTES], address[INET_ADDRSTRLEN];
     if (may_log(interface))
-        log_warning("%s: %s of our pool is in use by somebody else: mac=%s", interface->kernel.name,
-                    dhcp_address_text(event->address, address), hex_mac(mac, event->mac, ':'));
+        log_warning("%s: %s, which is ours to give, is in use by somebody else: mac=%s",
+                    interface->kernel.name, dhcp_address_text(event->address, address),
+                    hex_mac(mac, event->mac, ':'));
 }
 
 static void on_declined(struct dhcp_interface *interface, const struct dhcp_event *event)

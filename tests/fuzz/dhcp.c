@@ -32,14 +32,14 @@ static void fill(struct random_source *source, void *to, size_t length)
     memset(to, 0x5a, length);
 }
 
-static bool describe(struct dhcp_boot_source *source, const struct dhcp_client *client,
-                     enum dhcp_boot_stage stage, uint32_t own_address,
-                     char ret_text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1])
+static enum dhcp_silence describe(struct dhcp_boot_source *source, const struct dhcp_client *client,
+                                  enum dhcp_boot_stage stage, uint32_t own_address,
+                                  char ret_text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1])
 {
     (void)source;
     int width = client->architecture_code == 7 ? 230 : 8; /* long and short names */
     snprintf(ret_text, DHCP_BOOT_TEXT_BYTES_LIMIT + 1, "%x/%0*d", own_address, width, (int)stage);
-    return client->architecture_code != 3;
+    return client->architecture_code != 3 ? DHCP_SILENCE_NONE : DHCP_SILENCE_NO_BOOT_FILE;
 }
 
 /* What must hold whatever came in. */

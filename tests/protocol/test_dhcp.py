@@ -2,7 +2,7 @@
 """DHCP on a cable of its own: the answers of each role, how auto finds its role, and that nobody else
 is disturbed. Needs root (network namespaces).
 
-usage: test_dhcp.py NETBOOT-TARGET
+usage: test_dhcp.py NETBOOT-TARGET [TEST...]
 """
 import contextlib
 import re
@@ -21,7 +21,7 @@ from lab.dhcp_client import (ACK, DISCOVER, INFORM, NAK, OFFER, REQUEST, Client,
 from lab.network import Segment  # noqa: E402
 from lab.pcap import dhcp_messages  # noqa: E402
 from lab.process import exit_on_signals, inside, need_root, run, wait_for  # noqa: E402
-from lab.report import Report  # noqa: E402
+from lab.report import LabError, Report  # noqa: E402
 
 PROGRAM = sys.argv[1]
 SERVER, ROUTER, FALLBACK = "192.168.77.1", "192.168.77.254", "192.168.99.1"
@@ -32,11 +32,11 @@ LOADERS = "/usr/lib/ipxe"
 class Daemon(BootDaemon):
     """A daemon on one interface, with one client that has an address of its own."""
 
-    def __init__(self, namespace, folder, dhcp="auto", interface="eth0", more="", prefix=()):
+    def __init__(self, namespace, folder, dhcp="auto", interface="eth0", more="", prefix=(), top=""):
         super().__init__(PROGRAM, namespace, folder,
                          f'{{ name = "{interface}"; dhcp = "{dhcp}"; probe = "1s"; {more} }}',
                          top=f'clients = ( {{ mac = "{NAMED}"; target = "laptop"; '
-                             f'address = "192.168.77.50" }} );', prefix=prefix)
+                             f'address = "192.168.77.50" }} );{top}', prefix=prefix)
         self.start("listening for iSCSI on")
 
 
@@ -352,13 +352,70 @@ def test_refusals(report, wire, folder):
 def test_serving(report, wire, folder):
     with report.test("POST /serving off ends offers, on resumes them"):
         server, host = wire.add_host("server10", f"{SERVER}/24"), wire.add_host("host10")
-        with Daemon(server, folder / "serving", dhcp="proxy"), \
+        with Daemon(server, folder / "serving", dhcp="proxy") as daemon, \
                 client(host, "52:54:00:00:07:01") as one:
             assert one.ask(DISCOVER, pxe(0), SERVER)
             for word, offered in (("off", False), ("on", True)):
                 run(*inside(server), "curl", "-sf", "-X", "POST", "-H", "X-Netboot-Target: 1",
                     "-d", word, "http://127.0.0.1:9180/serving")
                 assert bool(one.ask(DISCOVER, pxe(0), SERVER, 1.0)) == offered, word
+                if word == "off":
+                    says(daemon, one, "Serving is switched off: switch it on again")
+    with report.test("as the server it goes on with addresses meanwhile, and says why it boots nobody"):
+        server, host = wire.add_host("server14", "192.168.78.1/24"), wire.add_host("host14")
+        with Daemon(server, folder / "serving-off", dhcp="server") as daemon, \
+                client(host, "52:54:00:00:07:02") as one:
+            run(*inside(server), "curl", "-sf", "-X", "POST", "-H", "X-Netboot-Target: 1", "-d", "off",
+                "http://127.0.0.1:9180/serving")
+            ack = one.lease("192.168.78.1", pxe(0))
+            assert ack and ack.address.startswith("192.168.78.") and not ack.boot, ack
+            says(daemon, one, "Serving is switched off: switch it on again")
+
+
+def says(daemon, one, words):
+    """The story of a client that is not told what to load names the cause at once."""
+    def sentence():
+        for found in daemon.status("clients")["clients"]:
+            if bytes.fromhex(found["mac"].replace(":", "")) == one.mac:
+                return words in found["sentence"]
+        return False
+    try:
+        wait_for(sentence, 5, repr(words))
+    except LabError as error:
+        raise LabError(f"{error}: {daemon.status('clients')['clients']}") from None
+
+
+def test_no_boot_file(report, wire, folder):
+    with report.test("a machine that we have no file for gets an address, and its story tells"):
+        server, host = wire.add_host("server15", f"{SERVER}/24"), wire.add_host("host15")
+        with Daemon(server, folder / "no-file", dhcp="server") as daemon, \
+                client(host, "52:54:00:00:0a:01") as one:
+            ack = one.lease(SERVER, pxe(11))
+            assert ack and ack.address.startswith("192.168.77.") and not ack.boot, ack
+            says(daemon, one, "There is no boot file for its architecture (ARM 64-bit UEFI)")
+        with client(host, "52:54:00:00:0a:02") as one, \
+                Daemon(server, folder / "no-client", dhcp="server") as daemon:
+            assert one.lease(SERVER)
+            assert not daemon.status("clients")["clients"], "an operating system is no boot"
+    with report.test("without a boot port iPXE and UEFI HTTP boot are told apart from the rest"):
+        with Daemon(server, folder / "no-http", dhcp="proxy", top="boot = { http-listen = [ ] };") \
+                as daemon:
+            for number, options in enumerate((ipxe(0), http_boot(16))):
+                with client(host, f"52:54:00:00:0a:1{number}") as one:
+                    assert not one.ask(DISCOVER, options, SERVER, 0.7)
+                    says(daemon, one, "no HTTP port for booting is open at our address there")
+            with client(host, "52:54:00:00:0a:19") as one:
+                assert one.ask(DISCOVER, pxe(0), SERVER), "by TFTP"
+
+
+def test_address_held(report, wire, folder):
+    with report.test("a client whose address somebody else has is not answered, and its story says who"):
+        server, host = wire.add_host("server16", f"{SERVER}/24"), wire.add_host("host16")
+        holder = wire.add_host("holder16", "192.168.77.50/24")
+        mac = ip(holder, "-br", "link", "show", "eth0").split()[2]
+        with Daemon(server, folder / "held", dhcp="proxy") as daemon, client(host, NAMED) as one:
+            assert not one.ask(DISCOVER, pxe(0), SERVER, 2)
+            says(daemon, one, f"192.168.77.50 is in use by {mac}")
 
 
 def test_other_networks(report, wire, folder):
@@ -413,12 +470,14 @@ def main():
     need_root()
     exit_on_signals()
     report = Report()
+    chosen = [test for test in tests if not sys.argv[2:] or test.__name__ in sys.argv[2:]]
     with tempfile.TemporaryDirectory() as folder:
-        for test in (test_proxy, test_alone, test_obstacles, test_refusals, test_serving,
-                     test_other_networks, test_other_pxe_server, test_reload):
+        for test in chosen:
             with Segment() as wire:
                 test(report, wire, Path(folder))
     report.finish()
 
 
+tests = [test_proxy, test_alone, test_obstacles, test_refusals, test_serving, test_no_boot_file,
+         test_address_held, test_other_networks, test_other_pxe_server, test_reload]
 main()

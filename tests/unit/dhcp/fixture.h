@@ -36,18 +36,20 @@ struct fixture {
     uint32_t probe_address;
     bool long_url;
     uint16_t no_file_for; /* architecture code; 0xffff: every one has a file */
+    enum dhcp_silence no_file_why;
 };
 
-static inline bool describe(struct dhcp_boot_source *source, const struct dhcp_client *client,
-                            enum dhcp_boot_stage stage, uint32_t own_address,
-                            char ret_text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1])
+static inline enum dhcp_silence describe(struct dhcp_boot_source *source,
+                                         const struct dhcp_client *client,
+                                         enum dhcp_boot_stage stage, uint32_t own_address,
+                                         char ret_text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1])
 {
     struct fixture *f = container_of(source, struct fixture, source);
     char address[16];
     snprintf(address, sizeof address, "%u.%u.%u.%u", own_address >> 24, own_address >> 16 & 255,
              own_address >> 8 & 255, own_address & 255);
     if (client->has_architecture && client->architecture_code == f->no_file_for)
-        return false;
+        return f->no_file_why;
     if (f->long_url)
         snprintf(ret_text, DHCP_BOOT_TEXT_BYTES_LIMIT + 1, "http://%s/%0200d", address, 0);
     else if (stage == DHCP_BOOT_SCRIPT)
@@ -58,12 +60,15 @@ static inline bool describe(struct dhcp_boot_source *source, const struct dhcp_c
         snprintf(ret_text, DHCP_BOOT_TEXT_BYTES_LIMIT + 1, "%s",
                  client->has_architecture && client->architecture_code ? "snponly.efi"
                                                                        : "undionly.kpxe");
-    return true;
+    return DHCP_SILENCE_NONE;
 }
 
 static inline void fixture_begin_with(struct fixture *f, const struct dhcp_settings *settings)
 {
-    *f = (struct fixture){.source = {describe}, .now_ms = 1000000, .no_file_for = 0xffff};
+    *f = (struct fixture){.source = {describe},
+                          .now_ms = 1000000,
+                          .no_file_for = 0xffff,
+                          .no_file_why = DHCP_SILENCE_NO_BOOT_FILE};
     f->settings = *settings;
     f->arrival = (struct dhcp_arrival){.port = DHCP_PORT_SERVER, .source_port = 68};
     f->service = dhcp_service_new(settings, &f->source);

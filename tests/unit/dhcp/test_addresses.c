@@ -159,6 +159,10 @@ static void test_address_without_boot_file(void **state)
     expect_lease(&f);
     assert_false(has_option(&f, DHCP_OPTION_VENDOR_CLASS));
     assert_int_equal(f.event.stage, DHCP_BOOT_NONE);
+    assert_int_equal(f.event.silence, DHCP_SILENCE_NO_BOOT_FILE);
+    packet_dhclient(&packet, DHCP_DISCOVER); /* wants none */
+    assert_true(deliver_probed(&f, &packet));
+    assert_int_equal(f.event.silence, DHCP_SILENCE_NONE);
     fixture_end(&f);
 }
 
@@ -624,7 +628,9 @@ static void test_reserved_address_held_by_a_stranger(void **state)
     dhcp_service_probed(f.service, f.probe_address, STRANGER_MAC, f.now_ms);
     fixture_pull(&f);
     assert_int_equal(f.count_of[DHCP_EVENT_CONFLICT], 1);
-    expect_silence(&f, DHCP_SILENCE_ADDRESS);
+    expect_silence(&f, DHCP_SILENCE_ADDRESS_HELD);
+    assert_int_equal(f.event.address, NAMED_ADDRESS);
+    assert_memory_equal(f.event.mac, STRANGER_MAC, 6);
     fixture_end(&f);
 }
 

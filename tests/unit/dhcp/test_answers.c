@@ -182,6 +182,10 @@ static void test_no_boot_file(void **state)
     packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 0x0e);
     deliver(&f, &packet);
     expect_silence(&f, DHCP_SILENCE_NO_BOOT_FILE);
+    f.no_file_why = DHCP_SILENCE_NOT_SERVING; /* the source knows why */
+    packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 0x0e);
+    deliver(&f, &packet);
+    expect_silence(&f, DHCP_SILENCE_NOT_SERVING);
     packet_begin(&packet, DHCP_DISCOVER, 0); /* as old as it gets: no 93, no Arch, no 97 */
     packet_string(&packet, DHCP_OPTION_VENDOR_CLASS, "PXEClient");
     assert_true(deliver(&f, &packet));

@@ -106,15 +106,16 @@ enum standing { AS_PROXY, AS_NAMED, AS_SERVER, STANDINGS };
 static const char *const standing_names[] = {"proxy", "named", "server"};
 
 /* Ours: Debian's file for what it has one for. */
-static bool name_file(struct dhcp_boot_source *source, const struct dhcp_client *client,
-                      enum dhcp_boot_stage stage, uint32_t own_address,
-                      char ret_text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1])
+static enum dhcp_silence name_file(struct dhcp_boot_source *source,
+                                   const struct dhcp_client *client, enum dhcp_boot_stage stage,
+                                   uint32_t own_address,
+                                   char ret_text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1])
 {
     unsigned alike = client->architecture ? client->architecture->alike : 0xffff;
     bool is_bios = alike == 0x00, is_x64 = alike == 0x07 || alike == 0x10;
     (void)source;
     if (stage != DHCP_BOOT_SCRIPT && client->has_architecture && !is_bios && !is_x64)
-        return false;
+        return DHCP_SILENCE_NO_BOOT_FILE;
     const char *file = stage == DHCP_BOOT_SCRIPT ? "boot.ipxe"
                        : is_x64                  ? "snponly.efi"
                                                  : "undionly.kpxe";
@@ -122,7 +123,7 @@ static bool name_file(struct dhcp_boot_source *source, const struct dhcp_client 
         snprintf(ret_text, DHCP_BOOT_TEXT_BYTES_LIMIT + 1, "%s", file);
     else
         snprintf(ret_text, DHCP_BOOT_TEXT_BYTES_LIMIT + 1, "http://%u/%s", own_address & 255, file);
-    return true;
+    return DHCP_SILENCE_NONE;
 }
 
 static void write_address(FILE *out, uint32_t address)

@@ -45,9 +45,32 @@ TEST(test_wrong_architecture)
 {
     STEP(fixture, .step = JOURNAL_DISCOVER, .firmware = JOURNAL_FIRMWARE_UEFI,
          .detail = "ARM 64-bit UEFI");
-    STEP(fixture, .step = JOURNAL_UNANSWERED, .no_boot_file = true,
+    STEP(fixture, .step = JOURNAL_UNANSWERED, .unanswered = JOURNAL_UNANSWERED_NO_BOOT_FILE,
          .detail = "there is nothing to load for its architecture");
     assert_stopped(fixture, "There is no boot file for its architecture (ARM 64-bit UEFI)");
+}
+
+TEST(test_serving_switched_off)
+{
+    STEP(fixture, .step = JOURNAL_DISCOVER, .firmware = JOURNAL_FIRMWARE_BIOS);
+    STEP(fixture, .step = JOURNAL_UNANSWERED, .unanswered = JOURNAL_UNANSWERED_NOT_SERVING);
+    assert_stopped(fixture, "Serving is switched off: switch it on again");
+}
+
+TEST(test_no_http_port)
+{
+    STEP(fixture, .step = JOURNAL_DISCOVER, .firmware = JOURNAL_FIRMWARE_UEFI_HTTP);
+    STEP(fixture, .step = JOURNAL_UNANSWERED, .unanswered = JOURNAL_UNANSWERED_NO_HTTP);
+    assert_stopped(fixture, "no HTTP port for booting is open at our address there");
+}
+
+TEST(test_its_address_is_held)
+{
+    STEP(fixture, .step = JOURNAL_DISCOVER, .firmware = JOURNAL_FIRMWARE_BIOS);
+    STEP(fixture, .step = JOURNAL_UNANSWERED, .unanswered = JOURNAL_UNANSWERED_ADDRESS_HELD,
+         .detail = "192.168.200.77 is in use by 02:00:00:00:00:99");
+    assert_stopped(fixture, "The address that clients has for it is taken: 192.168.200.77 is in "
+                            "use by 02:00:00:00:00:99.");
 }
 
 TEST(test_not_answered)
@@ -502,6 +525,9 @@ int main(void)
         cmocka_unit_test(test_link_down),
         cmocka_unit_test(test_cable_pulled_in_a_transfer),
         cmocka_unit_test(test_wrong_architecture),
+        cmocka_unit_test(test_serving_switched_off),
+        cmocka_unit_test(test_no_http_port),
+        cmocka_unit_test(test_its_address_is_held),
         cmocka_unit_test(test_not_answered),
         cmocka_unit_test(test_our_answer_held_back),
         cmocka_unit_test(test_port_4011_filtered),
