@@ -78,6 +78,8 @@ struct itl {
     uint32_t unit_attentions; /* bits: 1 << enum unit_attention */
     struct registration *registration;
     bool prevents_removal;
+    unsigned ordered_count;  /* ORDERED tasks in this task set */
+    unsigned head_count;     /* HEAD OF QUEUE tasks in this task set */
     struct itl *prev, *next; /* of the LU */
 };
 
@@ -134,11 +136,9 @@ struct scsi_lu {
     struct reservations reservations;
     bool storing_reservations; /* a PERSISTENT RESERVE OUT waits for the store */
 
-    struct command *commands; /* the task set, in order of arrival */
+    struct command *commands; /* the task sets of all nexuses, in order of arrival */
     struct command *waiting;  /* those whose turn has not come, first come first served */
     struct command *writers;  /* RUNNING ones that change the medium */
-    unsigned ordered_count;   /* ORDERED tasks in the set */
-    unsigned head_count;      /* HEAD OF QUEUE tasks in the set */
     unsigned exclusive_count; /* WAITING or RUNNING commands that want their range for themselves */
     unsigned held;            /* while not 0, nobody's turn comes */
 

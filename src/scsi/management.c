@@ -79,21 +79,22 @@ enum scope { SCOPE_LU, SCOPE_TARGET };
 static const struct function {
     bool (*concerns)(const struct command *command, const void *argument);
     enum scope scope;
-    bool aborts, resets, queries, clears_others;
+    bool aborts, resets, queries;
 } functions[] = {
-    [SCSI_ABORT_TASK] = {.concerns = is_the_task, .aborts = true},
-    [SCSI_ABORT_TASK_SET] = {.concerns = is_of_the_nexus,                       .aborts = true},
+    [SCSI_ABORT_TASK] = {.concerns = is_the_task,     .aborts = true},
+    [SCSI_ABORT_TASK_SET] = {.concerns = is_of_the_nexus,                           .aborts = true},
     [SCSI_CLEAR_ACA] = {0}, /* NORMACA is 0 */
-    [SCSI_CLEAR_TASK_SET] = {.concerns = is_any,                       .aborts = true, .clears_others = true},
-    [SCSI_LOGICAL_UNIT_RESET] = {.concerns = is_any,      .aborts = true, .resets = true},
+    [SCSI_CLEAR_TASK_SET] = {.concerns = is_of_the_nexus,
+                         .aborts = true}, /* TST 001b, SAM-5 §7.5 */
+    [SCSI_LOGICAL_UNIT_RESET] = {.concerns = is_any, .aborts = true, .resets = true},
     [SCSI_TARGET_RESET] = {.concerns = is_any,
                          .scope = SCOPE_TARGET,
                          .aborts = true,
                          .resets = true},
-    [SCSI_QUERY_TASK] = {.concerns = is_the_task,      .queries = true},
-    [SCSI_QUERY_TASK_SET] = {.concerns = is_of_the_nexus,         .queries = true},
-    [SCSI_I_T_NEXUS_RESET] = {.concerns = is_of_the_nexus,      .scope = SCOPE_TARGET, .aborts = true},
-    [SCSI_QUERY_ASYNCHRONOUS_EVENT] = {.queries = true         },
+    [SCSI_QUERY_TASK] = {.concerns = is_the_task,             .queries = true},
+    [SCSI_QUERY_TASK_SET] = {.concerns = is_of_the_nexus,                           .queries = true},
+    [SCSI_I_T_NEXUS_RESET] = {.concerns = is_of_the_nexus,       .scope = SCOPE_TARGET, .aborts = true},
+    [SCSI_QUERY_ASYNCHRONOUS_EVENT] = {.queries = true             },
 };
 
 static bool any_left(const struct scsi_management *management, struct scsi_lu *lu, bool aborted)
@@ -123,32 +124,18 @@ static bool still_waits(const struct scsi_management *management)
 
 /* ── carrying out ────────────────────────────────────────────────────────────────────────────── */
 
-/* COMMANDS CLEARED BY ANOTHER INITIATOR, to those whose tasks go and who get no TASK ABORTED. */
-static void warn_others(struct scsi_lu *lu, const struct scsi_nexus *issuer)
-{
-    const struct command *command;
-    if (lu->mode.task_aborted_status)
-        return;
-    DL_FOREACH2 (lu->commands, command, lu_next) {
-        if (command->task.nexus != issuer && !command->task.aborted)
-            unit_attention_raise(command->itl, ATTENTION_COMMANDS_CLEARED);
-    }
-}
-
 static void apply(struct scsi_management *management, struct itl *itl)
 {
     const struct function *function = &functions[management->function];
     struct scsi_lu *lu = itl->lu;
-    if (function->clears_others)
-        warn_others(lu, management->nexus);
-    if (function->resets)
-        lu_reset(lu);
     if (management->function == SCSI_I_T_NEXUS_RESET) {
         reservations_nexus_lost(itl);
         reservations_attach(itl);
         unit_attention_raise(itl, ATTENTION_NEXUS_LOSS);
     }
     management_abort(lu, management->nexus, function->concerns, management);
+    if (function->resets) /* only now: TAS as it was set says what the aborted ones hear */
+        lu_reset(lu);
 }
 
 static void respond(struct scsi_management *management, enum scsi_management_response response)
@@ -190,7 +177,7 @@ void scsi_manage(struct scsi_management *management)
     const struct function *function = &functions[management->function];
     struct itl *itl = nexus_find_itl(management->nexus, management->lun);
     management->epoch = 0;
-    if (management->nexus->read_only && (function->resets || function->clears_others))
+    if (management->nexus->read_only && function->resets)
         respond(management, SCSI_FUNCTION_REJECTED);
     else if (function->scope == SCOPE_TARGET)
         abort_and_wait(management, NULL);

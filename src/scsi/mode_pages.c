@@ -21,14 +21,15 @@ static void write_caching(const struct mode_parameters *mode, uint8_t *to)
 
 /* ── 0Ah control, SPC-4 §7.5.8 ───────────────────────────────────────────────────────────────── */
 
-#define D_SENSE          0x04 /* byte 2 */
+#define TST_PER_NEXUS    0x20 /* byte 2 */
+#define D_SENSE          0x04
 #define QAM_UNRESTRICTED 0x10 /* byte 3 */
 #define SWP              0x08 /* byte 4 */
 #define TAS              0x40 /* byte 5 */
 
 static void write_control(const struct mode_parameters *mode, uint8_t *to)
 {
-    to[2] = mode->descriptor_sense ? D_SENSE : 0;
+    to[2] = (uint8_t)(TST_PER_NEXUS | (mode->descriptor_sense ? D_SENSE : 0));
     to[3] = QAM_UNRESTRICTED;
     to[4] = mode->software_write_protect ? SWP : 0;
     to[5] = mode->task_aborted_status ? TAS : 0;

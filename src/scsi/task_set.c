@@ -1,9 +1,11 @@
 /*
  * task_set.c - whose turn it is, SAM-5 §8 with QUEUE ALGORITHM MODIFIER 1 (unrestricted
- * reordering).
+ * reordering) and a task set per nexus (TST 001b, SPC-4 §7.5.8).
  *
- * Plain reads and writes run as they come. ORDERED tasks wait for all that came before them and
- * hold back what comes after; HEAD OF QUEUE goes first. COMPARE AND WRITE, ORWRITE, WRITE SAME and
+ * Plain reads and writes run as they come. Among the tasks of one nexus ORDERED ones wait for all
+ * that came before them and hold back what comes after; HEAD OF QUEUE goes first. A task is in its
+ * set until its initiator has taken the answer, so with a set for all an initiator that stops
+ * reading or sending would stop the others. COMPARE AND WRITE, ORWRITE, WRITE SAME and
  * UNMAP want no other writer in their range while they run; such waits are first come, first
  * served. Reads hold no range: data on its way out of the page cache would make writers wait for
  * slow readers.
@@ -16,12 +18,11 @@ void task_set_enter(struct command *command)
     command->started = true;
     if (!command->itl)
         return;
-    struct scsi_lu *lu = command->itl->lu;
-    DL_APPEND2(lu->commands, command, lu_prev, lu_next);
+    DL_APPEND2(command->itl->lu->commands, command, lu_prev, lu_next);
     if (command->task.attribute == SCSI_ORDERED)
-        lu->ordered_count++;
+        command->itl->ordered_count++;
     else if (command->task.attribute == SCSI_HEAD_OF_QUEUE)
-        lu->head_count++;
+        command->itl->head_count++;
 }
 
 void task_set_leave(struct command *command)
@@ -29,37 +30,37 @@ void task_set_leave(struct command *command)
     DL_DELETE2(command->task.nexus->commands, command, nexus_prev, nexus_next);
     if (!command->itl)
         return;
-    struct scsi_lu *lu = command->itl->lu;
-    DL_DELETE2(lu->commands, command, lu_prev, lu_next);
+    DL_DELETE2(command->itl->lu->commands, command, lu_prev, lu_next);
     if (command->task.attribute == SCSI_ORDERED)
-        lu->ordered_count--;
+        command->itl->ordered_count--;
     else if (command->task.attribute == SCSI_HEAD_OF_QUEUE)
-        lu->head_count--;
+        command->itl->head_count--;
 }
 
 /* ── order ───────────────────────────────────────────────────────────────────────────────────── */
 
 static bool holds_back(const struct command *earlier, const struct command *command)
 {
+    if (earlier->itl != command->itl)
+        return false;
     return command->task.attribute == SCSI_ORDERED || earlier->task.attribute == SCSI_ORDERED ||
            earlier->task.attribute == SCSI_HEAD_OF_QUEUE;
 }
 
 static bool order_allows(const struct command *command)
 {
-    const struct scsi_lu *lu = command->itl->lu;
     if (command->task.attribute == SCSI_HEAD_OF_QUEUE)
         return true;
-    const struct command *earlier;
-    for (earlier = lu->commands; earlier != command; earlier = earlier->lu_next) {
-        if (holds_back(earlier, command))
+    const struct command *other = command->task.nexus->commands; /* in order of arrival */
+    for (; other != command; other = other->nexus_next) {
+        if (holds_back(other, command))
             return false;
     }
     /* A HEAD OF QUEUE task goes before whatever waits, also when it came later. */
-    if (lu->head_count == 0)
+    if (command->itl->head_count == 0)
         return true;
-    for (; earlier; earlier = earlier->lu_next) {
-        if (earlier->task.attribute == SCSI_HEAD_OF_QUEUE)
+    for (; other; other = other->nexus_next) {
+        if (other->itl == command->itl && other->task.attribute == SCSI_HEAD_OF_QUEUE)
             return false;
     }
     return true;
@@ -111,9 +112,9 @@ static bool range_allows(const struct command *command)
 
 static bool may_run(const struct command *command)
 {
-    const struct scsi_lu *lu = command->itl->lu;
+    const struct itl *itl = command->itl;
     bool plain_order =
-        command->task.attribute != SCSI_ORDERED && !lu->ordered_count && !lu->head_count;
+        command->task.attribute != SCSI_ORDERED && !itl->ordered_count && !itl->head_count;
     return (plain_order || order_allows(command)) && range_allows(command);
 }
 

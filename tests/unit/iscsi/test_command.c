@@ -881,8 +881,8 @@ static void test_connection_drops_in_each_state(void **state)
             struct peer *other = peer_new(world, "");
             if (aborting == 2)
                 set_task_aborted_status(other);
-            if (aborting) /* a reset would take TAS back */
-                send_management(other, aborting == 2 ? 4 : 5, 0, 0);
+            if (aborting)
+                send_management(other, 5, 0, 0); /* LOGICAL UNIT RESET */
             end_scene(&scene);
             peer_close(scene.peer, "connection reset by peer");
             assert_int_equal(iscsi_node_connection_count(world->node),
@@ -906,7 +906,7 @@ static void test_task_aborted_status(void **state)
         set_scene(&scene, doing);
         struct peer *other = peer_new(scene.world, "");
         set_task_aborted_status(other);
-        uint32_t clear = send_management(other, 4, 0, 0);
+        uint32_t reset = send_management(other, 5, 0, 0);
         unhang(scene.world);
         end_scene(&scene);
         struct pdu pdu;
@@ -918,7 +918,7 @@ static void test_task_aborted_status(void **state)
             aborted += load_be32(pdu.bhs + BHS_ITT) == scene.itt;
         }
         assert_int_equal(aborted, 1);
-        expect_management(other, clear, 0);
+        expect_management(other, reset, 0);
         assert_int_equal(scene.peer->connection->credit_used, 0);
         world_free(scene.world);
     }

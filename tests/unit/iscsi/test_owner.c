@@ -287,7 +287,8 @@ static void test_others_may_read(void **state)
     send_scsi(first, READ_FLAGS, 0, mode_sense, 255, NULL, 0);
     assert_false(expect_pdu(first, OP_DATA_IN).data[2] & 0x80);
     expect_pdu(first, OP_SCSI_RESPONSE);
-    for (uint8_t function = 4; function <= 7; function++) /* CLEAR TASK SET to COLD RESET */
+    expect_management(second, send_management(second, 4, 0, 0), 0); /* its own task set */
+    for (uint8_t function = 5; function <= 7; function++) /* LOGICAL UNIT RESET to COLD RESET */
         expect_management(second, send_management(second, function, 0, 0), 255);
     assert_non_null(first->connection);
     write_well(first, pattern(2)); /* no unit attention */

@@ -20,6 +20,7 @@ static void all_pages(void **state)
     assert_int_equal(io.in[4], 0x08);
     assert_int_equal(io.in[4 + 2], 0x04); /* WCE */
     assert_int_equal(io.in[24], 0x0a);
+    assert_int_equal(io.in[24 + 2], 0x20); /* TST 1 */
     assert_int_equal(io.in[24 + 3], 0x10); /* QAM 1 */
     assert_int_equal(io.in[36], 0x1c);
     io_free(&io);
@@ -72,7 +73,8 @@ static struct request select_control(uint8_t list[static 16], uint8_t d_sense, u
                                      uint8_t tas)
 {
     memset(list, 0, 16);
-    memcpy(list + 4, ((uint8_t[]){0x0a, 10, d_sense, 0x10, swp, tas, 0, 0, 0xff, 0xff, 0, 0}), 12);
+    memcpy(list + 4,
+           ((uint8_t[]){0x0a, 10, 0x20 | d_sense, 0x10, swp, tas, 0, 0, 0xff, 0xff, 0, 0}), 12);
     return (struct request){CDB(0x15, 0x10, 0, 0, 16, 0), .out = list, .out_bytes = 16};
 }
 

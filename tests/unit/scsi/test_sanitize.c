@@ -303,7 +303,7 @@ static void failing(void **state)
 static void who_may(void **state)
 {
     struct fixture *f = *state;
-    static uint8_t swp[16] = {0, 0, 0, 0, 0x0a, 10, 0, 0x10, 0x08, 0, 0, 0, 0xff, 0xff, 0, 0};
+    static uint8_t swp[16] = {0, 0, 0, 0, 0x0a, 10, 0x20, 0x10, 0x08, 0, 0, 0, 0xff, 0xff, 0, 0};
     expect_good(f, 1, CDB(0x16));
     expect_status(f, 0, overwrite(0, 1, BLOCK, 0), SCSI_STATUS_RESERVATION_CONFLICT);
     expect_conflict(f, 0, CDB(0x48, 2));

@@ -52,8 +52,8 @@ static void ordered_drains_and_holds_back(void **state)
     struct request a = write_at(0, 1, SCSI_SIMPLE), b = write_at(8, 1, SCSI_ORDERED),
                    c = write_at(12, 1, SCSI_UNTAGGED);
     io_begin(f->nexus[0], &first, &a);
-    assert_int_equal(io_begin(f->nexus[1], &ordered, &b), SCSI_PENDING);
-    assert_int_equal(io_begin(f->nexus[2], &last, &c), SCSI_PENDING);
+    assert_int_equal(io_begin(f->nexus[0], &ordered, &b), SCSI_PENDING);
+    assert_int_equal(io_begin(f->nexus[0], &last, &c), SCSI_PENDING);
     assert_int_equal(queued(f), 1);
     disk_dispatch(&f->disk, 0);
     assert_true(first.done);
@@ -90,7 +90,7 @@ static void a_read_waits_behind_ordered(void **state)
     struct io ordered, reading;
     struct request b = write_at(0, 1, SCSI_ORDERED), read = {CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0)};
     io_begin(f->nexus[0], &ordered, &b);
-    assert_int_equal(io_start(f->nexus[1], &reading, &read), SCSI_PENDING);
+    assert_int_equal(io_start(f->nexus[0], &reading, &read), SCSI_PENDING);
     disk_dispatch(&f->disk, 0);
     assert_false(reading.done);
     end(&ordered);
@@ -116,6 +116,38 @@ static void head_of_queue_goes_first(void **state)
     end(&head);
     disk_dispatch(&f->disk, 0);
     end(&ordered);
+}
+
+/* TST 001b: nobody's order holds up another nexus, though its answers stay for ever, or its data
+ * never comes. */
+static void nobody_waits_for_the_order_of_others(void **state)
+{
+    struct fixture *f = *state;
+    static const enum scsi_attribute attributes[] = {SCSI_ORDERED, SCSI_HEAD_OF_QUEUE};
+    struct request read = {CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0)},
+                   verify = {CDB(0x2f, 2, 0, 0, 0, 0, 0, 0, 1, 0), .out_bytes = BLOCK},
+                   write = write_at(0, 1, SCSI_SIMPLE), ordered = write_at(4, 1, SCSI_ORDERED);
+    for (unsigned i = 0; i < ARRAY_SIZE(attributes); i++) {
+        struct io unread, gathering, reading, writing, draining;
+        read.attribute = verify.attribute = attributes[i];
+        assert_int_equal(io_start(f->nexus[1], &unread, &read), SCSI_DONE);
+        assert_int_equal(io_start(f->nexus[2], &gathering, &verify), SCSI_WANTS_DATA);
+        read.attribute = SCSI_SIMPLE;
+        assert_int_equal(io_start(f->nexus[0], &reading, &read), SCSI_DONE);
+        end(&reading);
+        assert_int_equal(io_begin(f->nexus[0], &writing, &write), SCSI_PENDING);
+        disk_dispatch(&f->disk, 0);
+        end(&writing);
+        assert_int_equal(io_begin(f->nexus[0], &draining, &ordered), SCSI_PENDING);
+        disk_dispatch(&f->disk, 0);
+        end(&draining);
+        end(&unread);
+        assert_int_equal(io_deliver(&gathering, data, BLOCK), SCSI_PENDING);
+        disk_dispatch(&f->disk, 0);
+        assert_true(gathering.done);
+        io_finish(&gathering);
+        io_free(&gathering);
+    }
 }
 
 static void exclusive_ranges(void **state)
@@ -155,7 +187,7 @@ static void waiting_for_order_does_not_block_a_range(void **state)
     struct request a = write_at(4, 1, SCSI_SIMPLE), b = same_at(0, 8);
     b.attribute = SCSI_ORDERED;
     assert_int_equal(io_start(f->nexus[0], &gathering, &a), SCSI_WANTS_DATA);
-    assert_int_equal(io_begin(f->nexus[1], &ordered, &b), SCSI_PENDING);
+    assert_int_equal(io_begin(f->nexus[0], &ordered, &b), SCSI_PENDING);
     assert_int_equal(io_deliver(&gathering, data, BLOCK), SCSI_PENDING);
     assert_int_equal(queued(f), 1);
     disk_dispatch(&f->disk, 0);
@@ -203,6 +235,7 @@ int main(void)
         scsi_test(ordered_waits_for_reads_on_their_way),
         scsi_test(a_read_waits_behind_ordered),
         scsi_test(head_of_queue_goes_first),
+        scsi_test(nobody_waits_for_the_order_of_others),
         scsi_test(exclusive_ranges),
         scsi_test(waiting_for_order_does_not_block_a_range),
         scsi_test(waiting_tasks_are_checked_again),
