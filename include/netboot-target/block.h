@@ -39,7 +39,7 @@ struct block_geometry {
  */
 
 enum block_operation {
-    BLOCK_READ,    /* buffer ← device, through the page cache */
+    BLOCK_READ,    /* buffer ← device, through the page cache unless past_cache */
     BLOCK_WRITE,   /* device ← buffer; acknowledged means it left us (see block_write_mode) */
     BLOCK_FLUSH,   /* everything acknowledged so far is on stable storage when done; no range */
     BLOCK_DISCARD, /* the range is given back to the device; no buffer */
@@ -54,9 +54,11 @@ struct block_request {
     /* by the caller */
     enum block_operation operation;
     bool fua;              /* write: on stable storage before done (SBC-4 FUA) */
+    bool past_cache;       /* read: what the device itself holds, not a copy of it in memory */
     uint64_t offset_bytes; /* a multiple of the logical block */
     uint64_t length_bytes; /* a multiple of the logical block */
-    void *buffer;          /* aligned to POOL_ALIGNMENT unless READ; NULL where there is none */
+    void *buffer; /* aligned to POOL_ALIGNMENT unless READ through the cache; NULL where there is
+                     none */
     void (*done)(struct block_request *request);
     void *context;
 
@@ -104,8 +106,8 @@ struct block_device_operations {
     void (*close)(struct block_device *device);
 };
 
-/* A failed flush or buffered write latches writes (fsyncgate): they fail with -EIO until re-armed.
- */
+/* A failed flush latches writes (fsyncgate): they fail with -EIO until re-armed. So does a failed
+ * buffered write, unless it ran out of space and nothing acknowledged before did. */
 enum block_health { BLOCK_HEALTHY, BLOCK_WRITES_LATCHED, BLOCK_GONE };
 
 struct block_counters {

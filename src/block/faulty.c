@@ -77,6 +77,7 @@ static void pass(struct faulty_device *faulty, struct passage *passage)
     passage->below = (struct block_request){
         .operation = request->operation,
         .fua = request->fua,
+        .past_cache = request->past_cache,
         .offset_bytes = request->offset_bytes,
         .length_bytes = request->length_bytes,
         .buffer = request->buffer,

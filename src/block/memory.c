@@ -157,7 +157,8 @@ static void carry_out(struct memory_device *memory, struct block_request *reques
     switch (request->operation) {
     case BLOCK_READ:
         memcpy(request->buffer, at, length);
-        fetch(memory, request);
+        if (!request->past_cache)
+            fetch(memory, request);
         break;
     case BLOCK_WRITE:
         memcpy(at, request->buffer, length);

@@ -40,7 +40,8 @@ static void raw_submit(struct block_device *device, struct block_request *reques
         residency_unsettle(raw);
     if (request->result < 0)
         DL_APPEND2(io->refused, request, previous, next);
-    else if (!io->ring || request->operation != BLOCK_READ || !begin_in_ring(raw, request))
+    else if (!io->ring || request->operation != BLOCK_READ || request->past_cache ||
+             !begin_in_ring(raw, request))
         threads_start(request);
 }
 
@@ -159,6 +160,7 @@ static void raw_close(struct block_device *device)
     if (raw->buffered >= 0)
         close(raw->buffered); /* the claim ends here */
     pthread_mutex_destroy(&raw->lock);
+    pthread_mutex_destroy(&raw->flush_lock);
     free(raw->path);
     free(raw);
 }
@@ -190,6 +192,7 @@ static struct raw_device *raw_new(struct block_io *io, const struct block_locati
     raw->base_bytes = location->offset_bytes;
     raw->limit_bytes = location->length_bytes;
     pthread_mutex_init(&raw->lock, NULL);
+    pthread_mutex_init(&raw->flush_lock, NULL);
     raw->path = strdup(location->path);
     raw->device.path = raw->path;
     raw->transfers =
@@ -234,7 +237,8 @@ static int open_direct(struct raw_device *raw, struct error *error)
     return 0;
 }
 
-/* Direct I/O is a must for direct writes only; elsewhere it names bad blocks. */
+/* Direct I/O is a must for direct writes only; elsewhere it reads past the cache
+ * and names bad blocks. */
 static int choose_write_mode(struct raw_device *raw, const struct block_open_options *options,
                              struct error *error)
 {

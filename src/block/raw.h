@@ -2,7 +2,7 @@
  * raw.h - a block device of the kernel, a regular file, or a range of either, private to this room.
  *
  * Two descriptors: `buffered` carries the claim, the reads through the page cache, flushes and
- * discards; `direct` carries writes past the page cache. A write must be synchronous there: only
+ * discards; `direct` carries what goes past the page cache. A write must be synchronous there: only
  * then does the kernel drop a page that a reader brought back meanwhile, which an asynchronous
  * direct write to a block device leaves stale for good.
  */
@@ -38,6 +38,9 @@ struct raw_device {
 
     /* Set by the worker that saw the fault, so that no write begun later is acknowledged. */
     atomic_bool latched;
+    /* Of two flushes at once one alone is told of a lost page: they follow each other. */
+    pthread_mutex_t flush_lock;
+    atomic_uint doubts; /* writes that have just failed and may have been told of a lost page */
     atomic_ullong dirty_bytes; /* written into the page cache since write-back was started */
     struct job write_back;     /* on the thread of flushes, so that no write waits for it */
     bool writing_back;

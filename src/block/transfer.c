@@ -70,7 +70,7 @@ static bool narrow(struct raw_device *raw, struct block_request *request)
     return false;
 }
 
-int transfer_read(struct raw_device *raw, struct block_request *request)
+static int read_cached(struct raw_device *raw, struct block_request *request)
 {
     while (request->progress_bytes < request->length_bytes) {
         uint64_t at = request->offset_bytes + request->progress_bytes;
@@ -88,6 +88,53 @@ int transfer_read(struct raw_device *raw, struct block_request *request)
         request->progress_bytes += (uint64_t)n;
     }
     return 0;
+}
+
+/* The kernel writes dirty pages of the range to the disk first. */
+static int read_direct(struct raw_device *raw, struct block_request *request)
+{
+    while (request->progress_bytes < request->length_bytes) {
+        uint64_t at = request->offset_bytes + request->progress_bytes;
+        ssize_t n = read_at(raw->direct, (uint8_t *)request->buffer + request->progress_bytes,
+                            (size_t)(request->length_bytes - request->progress_bytes),
+                            raw->base_bytes + at);
+        if (n >= 0 && n < (ssize_t)raw->device.geometry.logical_block_bytes)
+            return -ENXIO; /* it has shrunk */
+        if (n >= 0) {
+            request->progress_bytes +=
+                round_down((uint64_t)n, (uint64_t)raw->device.geometry.logical_block_bytes);
+            continue;
+        }
+        if (n == -EIO)
+            narrow_to_block(raw, request, request->length_bytes);
+        if (request->progress_bytes < request->length_bytes) {
+            request->error_offset_bytes = request->offset_bytes + request->progress_bytes;
+            return (int)n;
+        }
+    }
+    return 0;
+}
+
+/* Where there is no direct I/O: a range that the cache no longer holds comes from the disk. */
+static int drop_range(struct raw_device *raw, const struct block_request *request)
+{
+    uint64_t from = round_down(raw->base_bytes + request->offset_bytes, (uint64_t)PAGE_BYTES);
+    uint64_t to = round_up(raw->base_bytes + request->offset_bytes + request->length_bytes,
+                           (uint64_t)PAGE_BYTES);
+    int r = raw->device.geometry.read_only ? 0 : transfer_flush(raw);
+    return r < 0 ? r
+                 : -posix_fadvise(raw->buffered, (off_t)from, (off_t)(to - from),
+                                  POSIX_FADV_DONTNEED);
+}
+
+int transfer_read(struct raw_device *raw, struct block_request *request)
+{
+    if (!request->past_cache)
+        return read_cached(raw, request);
+    if (raw->direct >= 0)
+        return read_direct(raw, request);
+    int r = drop_range(raw, request);
+    return r < 0 ? r : read_cached(raw, request);
 }
 
 /* ── writing ─────────────────────────────────────────────────────────────────────────────────── */
@@ -157,10 +204,30 @@ int transfer_write_back(struct raw_device *raw)
     return result;
 }
 
-/* Errors that say nothing about bytes acknowledged before. */
+/* Errors of a direct write, or of a buffered one on its way into the page cache, that concern its
+ * own bytes. */
 static bool concerns_itself_alone(int result)
 {
     return result == -ENXIO || result == -ENOSPC || result == -EDQUOT;
+}
+
+/* Lost pages are told once to each open file. Some filesystems (NFS) tell a write that ran out of
+ * space of the pages of earlier ones, and the next flush of that file is called a success. `direct`
+ * is another open file, which nothing is written through in this mode: what it has not been told
+ * when it is flushed was not the write's own affair. */
+static bool lost_nothing(const struct raw_device *raw)
+{
+    return raw->direct >= 0 && !fdatasync(raw->buffered) && !fdatasync(raw->direct);
+}
+
+static void settle_out_of_space(struct raw_device *raw)
+{
+    atomic_fetch_add(&raw->doubts, 1); /* for a flush that runs now */
+    pthread_mutex_lock(&raw->flush_lock);
+    if (!lost_nothing(raw))
+        atomic_store(&raw->latched, true);
+    atomic_fetch_sub(&raw->doubts, 1);
+    pthread_mutex_unlock(&raw->flush_lock);
 }
 
 /* How a write that has just been tried ends: 0 or -errno. A failed direct write concerns its own
@@ -171,7 +238,9 @@ static int settle_write(struct raw_device *raw, int result, uint64_t offset_byte
 {
     if (!raw->writes_direct) {
         atomic_fetch_add(&raw->dirty_bytes, length_bytes);
-        if (result < 0 && !concerns_itself_alone(result))
+        if (result == -ENOSPC || result == -EDQUOT)
+            settle_out_of_space(raw);
+        else if (result < 0 && !concerns_itself_alone(result))
             atomic_store(&raw->latched, true);
     } else if (result < 0) {
         (void)posix_fadvise(raw->buffered, (off_t)offset_bytes, (off_t)length_bytes,
@@ -180,14 +249,15 @@ static int settle_write(struct raw_device *raw, int result, uint64_t offset_byte
     return result;
 }
 
-static unsigned fill_vectors(struct iovec *vectors, struct block_request *const requests[],
-                             unsigned count)
+static int write_requests(const struct raw_device *raw, struct block_request *const requests[],
+                          unsigned count, uint64_t offset_bytes, int flags)
 {
+    struct iovec vectors[TRANSFER_MERGE_LIMIT];
     for (unsigned i = 0; i < count; i++) {
         vectors[i].iov_base = requests[i]->buffer;
         vectors[i].iov_len = (size_t)requests[i]->length_bytes;
     }
-    return count;
+    return write_vectors(raw, vectors, count, offset_bytes, flags);
 }
 
 int transfer_write(struct raw_device *raw, struct block_request *const requests[], unsigned count)
@@ -196,30 +266,42 @@ int transfer_write(struct raw_device *raw, struct block_request *const requests[
     uint64_t offset = raw->base_bytes + requests[0]->offset_bytes;
     uint64_t length = raw->base_bytes + last->offset_bytes + last->length_bytes - offset;
     bool fua = requests[0]->fua;
-    struct iovec vectors[TRANSFER_MERGE_LIMIT];
 
     if (atomic_load(&raw->latched))
         return -EIO;
-    fill_vectors(vectors, requests, count);
-    int result = write_vectors(raw, vectors, count, offset, fua ? RWF_DSYNC : 0);
-    if (result == -EIO && fua && raw->writes_direct) {
-        /* Was it the write or the flush of the device's cache behind it, which takes other
-         * acknowledged writes down with it? The write alone tells. */
-        fill_vectors(vectors, requests, count);
-        if (!write_vectors(raw, vectors, count, offset, 0))
-            atomic_store(&raw->latched, true);
-    }
-    return settle_write(raw, result, offset, length);
+    /* Through the page cache, RWF_DSYNC would tell of lost pages of earlier writes as if they were
+     * this one's, and never again: there the flush is one of its own, whose failure is everybody's.
+     */
+    int flags = fua && raw->writes_direct ? RWF_DSYNC : 0;
+    int result = write_requests(raw, requests, count, offset, flags);
+    /* Was it the write or the flush of the device's cache behind it, which takes other acknowledged
+     * writes down with it? The write alone tells. */
+    if (flags && result < 0 && !concerns_itself_alone(result) &&
+        !write_requests(raw, requests, count, offset, 0))
+        atomic_store(&raw->latched, true);
+    result = settle_write(raw, result, offset, length);
+    return !result && fua && !raw->writes_direct ? transfer_flush(raw) : result;
+}
+
+/* With the lock of flushes held. */
+static bool flush_fails(const struct raw_device *raw)
+{
+    return fdatasync(raw->buffered) ||
+           (atomic_load(&raw->doubts) && (raw->direct < 0 || fdatasync(raw->direct)));
 }
 
 int transfer_flush(struct raw_device *raw)
 {
-    if (atomic_load(&raw->latched))
-        return -EIO;
-    if (!fdatasync(raw->buffered))
-        return 0;
-    atomic_store(&raw->latched, true);
-    return -EIO;
+    pthread_mutex_lock(&raw->flush_lock);
+    bool latched = atomic_load(&raw->latched);
+    if (!latched && flush_fails(raw)) {
+        latched = true;
+        atomic_store(&raw->latched, true);
+        if (!raw->writes_direct && raw->direct >= 0) /* it has then been told before a re-arm */
+            (void)fdatasync(raw->direct);
+    }
+    pthread_mutex_unlock(&raw->flush_lock);
+    return latched ? -EIO : 0;
 }
 
 /* ── giving back and zeroing ─────────────────────────────────────────────────────────────────── */

@@ -60,6 +60,7 @@ static void verify_step_done(struct command *command);
 
 static enum scsi_verdict verify_step(struct command *command)
 {
+    command->request.past_cache = true; /* it is the medium that is verified */
     return command_submit(command, BLOCK_READ, command->first_block + command->done_blocks,
                           step_blocks(command), command->scratch, verify_step_done);
 }
@@ -141,7 +142,7 @@ enum scsi_verdict write_and_verify_execute(struct command *command)
     if (command->blocks == 0)
         return command_good(command);
     command->itl->lu->deallocated = false;
-    command->request.fua = true; /* it is the medium that is verified */
+    command->request.fua = true; /* for what is read back is on the medium */
     return command_submit(command, BLOCK_WRITE, command->first_block, command->blocks,
                           command->task.data_out, verify_written);
 }

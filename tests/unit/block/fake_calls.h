@@ -27,6 +27,30 @@ struct fake_call {
     atomic_uint tickets; /* so many may pass the closed gate */
 };
 
+/* A page of an earlier write that the kernel could not write back: each open file is told once, by
+ * the next call that looks. */
+static struct {
+    atomic_int error;
+    atomic_bool told_to_writes; /* as NFS does */
+    atomic_ullong told;         /* bits: the descriptors that know */
+} fake_lost_page;
+
+static inline void lose_a_page(int error, bool told_to_writes)
+{
+    fake_lost_page.told = 0;
+    fake_lost_page.told_to_writes = told_to_writes;
+    fake_lost_page.error = error;
+}
+
+static bool is_told_of_lost_page(int descriptor)
+{
+    uint64_t bit = 1ull << descriptor;
+    if (!fake_lost_page.error || atomic_fetch_or(&fake_lost_page.told, bit) & bit)
+        return false;
+    errno = fake_lost_page.error;
+    return true;
+}
+
 static struct fake_call fake_read, fake_write, fake_sync, fake_write_back, fake_zero;
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
@@ -37,6 +61,7 @@ static inline void fakes_reset(void)
                                      &fake_zero};
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
         memset(all[i], 0, sizeof *all[i]);
+    lose_a_page(0, false);
 }
 
 static inline void gate_close(struct fake_call *fake)
@@ -138,13 +163,17 @@ ssize_t pwritev2(int descriptor, const struct iovec *vectors, int count, off_t o
         fake_write.largest_vectors = (unsigned)count;
     if (fake_fails(&fake_write, (uint64_t)offset, vectors_length(vectors, count), flags))
         return -1;
+    if ((flags & RWF_DSYNC || fake_lost_page.told_to_writes) && is_told_of_lost_page(descriptor))
+        return -1;
     vectors = cut(&fake_write, &shorter, vectors, &count);
     return REAL(pwritev2)(descriptor, vectors, count, offset, flags);
 }
 
 int fdatasync(int descriptor)
 {
-    return fake_fails(&fake_sync, 0, 1, 0) ? -1 : REAL(fdatasync)(descriptor);
+    return fake_fails(&fake_sync, 0, 1, 0) || is_told_of_lost_page(descriptor)
+               ? -1
+               : REAL(fdatasync)(descriptor);
 }
 
 int sync_file_range(int descriptor, off_t offset, off_t length, unsigned flags)

@@ -372,6 +372,92 @@ static void test_failed_fua(void **state)
     fake_write.only_flags = RWF_DSYNC;
     assert_int_equal(run_fua(0, PAGE, page), -EIO);
     assert_latched_until_rearmed();
+    close_disk();
+
+    /* Disks have other words for it. */
+    static const int errors[] = {ETIMEDOUT, ENODATA, EREMOTEIO, ENOLINK};
+    for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+        open_disk(BLOCK_WRITE_DIRECT);
+        fake_write.error = errors[i];
+        assert_int_equal(run_fua(0, PAGE, page), -errors[i]);
+        assert_int_equal(device->health, BLOCK_HEALTHY);
+        fake_write.only_flags = RWF_DSYNC;
+        assert_int_equal(run_fua(0, PAGE, page), -errors[i]);
+        assert_latched_until_rearmed();
+        close_disk();
+    }
+    free(page);
+}
+
+/* An acknowledged write finds no space when its page is written back. The next write with FUA is
+ * told, and nobody after it. */
+static void test_lost_page_is_not_taken_for_the_fua_write(void **state)
+{
+    (void)state;
+    static const int errors[] = {ENOSPC, EDQUOT, ENXIO, EIO};
+    uint8_t *page = aligned_buffer(PAGE, 0x66);
+    for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+        open_disk(BLOCK_WRITE_BUFFERED);
+        assert_int_equal(run_one(BLOCK_WRITE, 0, PAGE, page), 0);
+        assert_int_equal(run_fua(PAGE, PAGE, page), 0);
+        lose_a_page(errors[i], false);
+        assert_int_equal(run_fua(2 * PAGE, PAGE, page), -EIO);
+        assert_latched_until_rearmed();
+        /* What was told before the re-arm is not told again. */
+        fake_write.error = ENOSPC;
+        assert_int_equal(run_one(BLOCK_WRITE, 0, PAGE, page), -ENOSPC);
+        assert_int_equal(device->health, BLOCK_HEALTHY);
+        close_disk();
+    }
+    free(page);
+}
+
+static void test_lost_page_is_not_taken_for_a_plain_write(void **state)
+{
+    (void)state;
+    static const int errors[] = {ENOSPC, EDQUOT};
+    uint8_t *page = aligned_buffer(PAGE, 0x66);
+    for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+        open_disk(BLOCK_WRITE_BUFFERED);
+        assert_int_equal(run_one(BLOCK_WRITE, 0, PAGE, page), 0);
+        lose_a_page(errors[i], true);
+        assert_int_equal(run_one(BLOCK_WRITE, PAGE, PAGE, page), -errors[i]);
+        assert_latched_until_rearmed();
+        close_disk();
+    }
+    /* Without another open file nothing can be told apart. */
+    open_disk(BLOCK_WRITE_BUFFERED);
+    close(raw_of(device)->direct);
+    raw_of(device)->direct = -1;
+    fake_write.error = ENOSPC;
+    assert_int_equal(run_one(BLOCK_WRITE, 0, PAGE, page), -ENOSPC);
+    assert_latched_until_rearmed();
+    free(page);
+    close_disk();
+}
+
+/* Of a flush and a write with FUA at once, one is told of the lost page: both fail. */
+static void test_flush_beside_a_fua_write(void **state)
+{
+    (void)state;
+    struct awaited awaited[2];
+    unsigned left = 0;
+    uint8_t *page = aligned_buffer(PAGE, 0x66);
+    open_disk(BLOCK_WRITE_BUFFERED);
+    gate_close(&fake_sync);
+    submit_awaited(device, &awaited[0], BLOCK_WRITE, 0, PAGE, page, &left);
+    awaited[0].request.fua = true; /* nobody has begun it */
+    block_io_kick(io);
+    gate_await(&fake_sync, 1);
+    submit_awaited(device, &awaited[1], BLOCK_FLUSH, 0, 0, NULL, &left);
+    block_io_kick(io);
+    usleep(50000);
+    lose_a_page(EIO, false);
+    gate_open(&fake_sync);
+    wait_for_end(io, &left);
+    assert_int_equal(awaited[0].request.result, -EIO);
+    assert_int_equal(awaited[1].request.result, -EIO);
+    assert_latched_until_rearmed();
     free(page);
     close_disk();
 }
@@ -425,6 +511,78 @@ static void test_dirty_window(void **state)
     assert_int_equal(fake_write_back.calls, 0);
     free(megabyte);
     close_disk();
+}
+
+/* ── reading past the cache ──────────────────────────────────────────────────────────────────── */
+
+static int read_past_cache(uint64_t offset, uint64_t length, void *buffer, uint64_t *ret_error)
+{
+    unsigned left = 1;
+    struct awaited awaited = {.left = &left};
+    awaited.request = (struct block_request){.operation = BLOCK_READ,
+                                             .past_cache = true,
+                                             .offset_bytes = offset,
+                                             .length_bytes = length,
+                                             .buffer = buffer,
+                                             .done = awaited_done,
+                                             .context = &awaited};
+    block_submit(device, &awaited.request);
+    wait_for_end(io, &left);
+    *ret_error = awaited.request.error_offset_bytes;
+    return awaited.request.result;
+}
+
+static void change_behind_the_cache(uint64_t offset, const void *bytes, size_t length)
+{
+    int file = open(disk.file, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(file, bytes, length, (off_t)offset), (ssize_t)length);
+    close(file);
+}
+
+/* The cache says what was written, the disk something else. */
+static void test_reading_past_the_cache(void **state)
+{
+    (void)state;
+    static const struct {
+        enum block_write_mode mode;
+        bool without_direct;
+    } rows[] = {
+        {BLOCK_WRITE_DIRECT,   false},
+        {BLOCK_WRITE_BUFFERED, false},
+        {BLOCK_WRITE_BUFFERED, true },
+    };
+    uint64_t error;
+    uint8_t *written = aligned_buffer(4 * PAGE, 0x11);
+    uint8_t *changed = aligned_buffer(2 * PAGE, 0x22);
+    uint8_t *read = aligned_buffer(4 * PAGE, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        open_disk(rows[i].mode);
+        if (rows[i].without_direct) {
+            close(raw_of(device)->direct);
+            raw_of(device)->direct = -1;
+        }
+        assert_int_equal(run_one(BLOCK_WRITE, 0, 4 * PAGE, written), 0);
+        /* What has not reached the disk yet is written there first. */
+        assert_int_equal(read_past_cache(512, 3 * PAGE, read, &error), 0);
+        assert_memory_equal(read, written, 3 * PAGE);
+        assert_on_disk(512, written, 3 * PAGE);
+
+        assert_int_equal(run_one(BLOCK_READ, 0, 4 * PAGE, read), 0);
+        change_behind_the_cache(PAGE, changed, 2 * PAGE);
+        assert_int_equal(run_one(BLOCK_READ, PAGE, 2 * PAGE, read), 0);
+        assert_memory_equal(read, written, 2 * PAGE);
+        assert_int_equal(read_past_cache(PAGE + 512, PAGE, read, &error), 0);
+        assert_memory_equal(read, changed, PAGE);
+
+        fake_read.error = EIO;
+        fake_read.bad_byte = PAGE + 1536 + 100;
+        assert_int_equal(read_past_cache(PAGE, PAGE, read, &error), -EIO);
+        assert_int_equal(error, rows[i].without_direct ? PAGE : PAGE + 1536);
+        close_disk();
+    }
+    free(written);
+    free(changed);
+    free(read);
 }
 
 /* ── failed reads ────────────────────────────────────────────────────────────────────────────── */
@@ -533,6 +691,10 @@ int main(void)
         cmocka_unit_test(test_waiting_writes_see_the_latch),
         cmocka_unit_test(test_failed_direct_write_does_not_latch),
         cmocka_unit_test(test_failed_fua),
+        cmocka_unit_test(test_lost_page_is_not_taken_for_the_fua_write),
+        cmocka_unit_test(test_lost_page_is_not_taken_for_a_plain_write),
+        cmocka_unit_test(test_flush_beside_a_fua_write),
+        cmocka_unit_test(test_reading_past_the_cache),
         cmocka_unit_test(test_failed_buffered_write_latches),
         cmocka_unit_test(test_dirty_window),
         cmocka_unit_test(test_bad_block_is_named),

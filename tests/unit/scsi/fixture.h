@@ -38,12 +38,14 @@ struct disk {
     int fail_result;
     uint64_t fail_offset;
     unsigned submitted[BLOCK_OPERATION_COUNT];
+    unsigned past_cache; /* of the reads */
 };
 
 static void disk_submit(struct block_device *device, struct block_request *request)
 {
     struct disk *disk = (struct disk *)device;
     disk->submitted[request->operation]++;
+    disk->past_cache += request->past_cache;
     DL_APPEND2(disk->queue, request, previous, next);
 }
 

@@ -16,6 +16,7 @@ static void the_medium_alone(void **state)
     /* More than a transfer may carry: nothing is transferred. Data-out is not looked at. */
     expect_good(f, 0, CDB(0x2f, 0, 0, 0, 0, 0, 0, 0x10, 0, 0));
     assert_int_equal(f->disk.submitted[BLOCK_READ], DISK_BLOCKS * BLOCK / (256 << 10));
+    assert_int_equal(f->disk.past_cache, f->disk.submitted[BLOCK_READ]);
     expect_good(f, 0, CDB(0x2f, 0, 0, 0, 0, 0, 0, 0, 1, 0), .out = data, .out_bytes = BLOCK);
     expect_good(f, 0, CDB(0x2f, 0, 0, 0, 0, 0, 0, 0, 0, 0));
     expect_error(f, 0, 0x5, 0x2100, CDB(0x2f, 0, 0, 0, 0x10, 1, 0, 0, 0, 0));
@@ -86,6 +87,7 @@ static void writing_and_verifying(void **state)
         assert_memory_equal(f->disk.bytes, data, sizeof(data));
     }
     assert_int_equal(f->disk.submitted[BLOCK_READ], 2);
+    assert_int_equal(f->disk.past_cache, 2);
     expect_error(f, 0, 0x5, 0x2400, CDB(0x2e, 0x06, 0, 0, 0, 0, 0, 0, 1, 0), .out = data,
                  .out_bytes = BLOCK);
     f->disk.fail_operations = 1 << BLOCK_READ;
