@@ -10,11 +10,13 @@ static const uint8_t nobody[DHCP_MAC_BYTES];
 /* --- probing -----------------------------------------------------------------------------------
  */
 
+/* A flood of made-up cards leaves room for those that are known. */
 static struct dhcp_pending *find_pending(struct dhcp_service *service, uint32_t address,
-                                         uint64_t now_ms)
+                                         bool is_known, uint64_t now_ms)
 {
     struct dhcp_pending *unused = NULL;
-    for (size_t i = 0; i < PENDING_LIMIT; i++) {
+    size_t limit = is_known ? PENDING_LIMIT : PENDING_LIMIT - PENDING_KNOWN;
+    for (size_t i = 0; i < limit; i++) {
         struct dhcp_pending *pending = &service->pending[i];
         if (pending->used && now_ms - pending->since_ms >= DHCP_PROBE_RESULT_MS)
             pending->used = false;
@@ -30,7 +32,8 @@ static struct dhcp_pending *find_pending(struct dhcp_service *service, uint32_t 
 static void probe_first(struct dhcp_exchange *exchange, struct dhcp_lease *lease)
 {
     uint64_t now_ms = exchange->now_ms;
-    struct dhcp_pending *pending = find_pending(exchange->service, lease->address, now_ms);
+    struct dhcp_pending *pending =
+        find_pending(exchange->service, lease->address, dhcp_exchange_is_known(exchange), now_ms);
     if (!pending) {
         dhcp_exchange_silent(exchange, DHCP_SILENCE_RATE);
         return;
@@ -72,8 +75,11 @@ static enum dhcp_grant_verdict give(struct dhcp_exchange *exchange, struct dhcp_
                                     enum dhcp_lease_state state, struct dhcp_grant *ret_grant)
 {
     dhcp_lease_set(lease, state, exchange->client.mac, exchange->now_ms);
-    if (exchange->record)
+    lease->known = dhcp_exchange_is_known(exchange);
+    if (exchange->record) {
         exchange->record->address = lease->address;
+        exchange->record->known |= state == DHCP_LEASE_BOUND;
+    }
     ret_grant->type = exchange->message->type == DHCP_DISCOVER ? DHCP_OFFER : DHCP_ACK;
     ret_grant->address = lease->address;
     return DHCP_GRANT_GIVE;
@@ -96,8 +102,10 @@ static enum dhcp_grant_verdict answer_discover(struct dhcp_exchange *exchange,
     const uint8_t *mac = exchange->client.mac;
     uint32_t wanted = dhcp_message_option_u32(exchange->message, DHCP_OPTION_REQUESTED_ADDRESS);
     bool is_named = exchange->named && exchange->named->address;
-    struct dhcp_lease *lease = is_named ? dhcp_leases_find(leases, exchange->named->address)
-                                        : dhcp_leases_choose(leases, mac, wanted, exchange->now_ms);
+    struct dhcp_lease *lease =
+        is_named ? dhcp_leases_find(leases, exchange->named->address)
+                 : dhcp_leases_choose(leases, mac, wanted, dhcp_exchange_is_known(exchange),
+                                      exchange->now_ms);
     if (!lease)
         return refuse(exchange, DHCP_SILENCE_POOL);
     if (is_named && !dhcp_lease_is_open_to(lease, mac, exchange->now_ms)) {

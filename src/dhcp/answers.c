@@ -202,7 +202,7 @@ void dhcp_exchange_answer_peer(struct dhcp_exchange *exchange)
         return;
     /* It will not take the address, but an OFFER must name one. */
     struct dhcp_lease *lease =
-        dhcp_leases_choose(service->leases, exchange->client.mac, 0, exchange->now_ms);
+        dhcp_leases_choose(service->leases, exchange->client.mac, 0, false, exchange->now_ms);
     struct dhcp_reply reply = {
         .type = DHCP_OFFER,
         .own_address = exchange->own_address,

@@ -9,6 +9,7 @@
 #include "reply.h"
 
 #define OFFER_MS       60000u
+#define OFFER_REST_MS  10000u /* firmware takes some seconds to choose among offers */
 #define CONFLICT_MS    600000u
 #define VERIFIED_MS    600000u
 #define RECYCLE_AGE_MS 3600000u /* younger ones are not taken from anybody */
@@ -165,6 +166,7 @@ void dhcp_lease_set(struct dhcp_lease *lease, enum dhcp_lease_state state,
 {
     lease->state = state;
     memcpy(lease->mac, mac, DHCP_MAC_BYTES);
+    lease->known = false;
     lease->changed_ms = now_ms;
     lease->seen_ms = now_ms;
 }
@@ -189,6 +191,21 @@ static bool is_free_for(const struct dhcp_lease *lease, const uint8_t mac[DHCP_M
     return lease->in_pool && !lease->reserved && dhcp_lease_is_open_to(lease, mac, now_ms);
 }
 
+/* Offers that nobody came back for: whoever makes up network cards gets many. */
+static struct dhcp_lease *oldest_offer(const struct dhcp_leases *leases, bool is_known,
+                                       uint64_t now_ms)
+{
+    const struct dhcp_lease *found = NULL;
+    for (size_t i = 0; i < leases->pool_count; i++) {
+        const struct dhcp_lease *lease = &leases->leases[i];
+        bool rests = (is_known && !lease->known) || now_ms - lease->changed_ms >= OFFER_REST_MS;
+        if (lease->state == DHCP_LEASE_OFFERED && !lease->reserved && rests &&
+            (!found || lease->changed_ms < found->changed_ms))
+            found = lease;
+    }
+    return (struct dhcp_lease *)found;
+}
+
 static struct dhcp_lease *oldest(const struct dhcp_leases *leases, uint64_t now_ms)
 {
     const struct dhcp_lease *found = NULL;
@@ -204,7 +221,7 @@ static struct dhcp_lease *oldest(const struct dhcp_leases *leases, uint64_t now_
 
 struct dhcp_lease *dhcp_leases_choose(const struct dhcp_leases *leases,
                                       const uint8_t mac[DHCP_MAC_BYTES], uint32_t wanted,
-                                      uint64_t now_ms)
+                                      bool is_known, uint64_t now_ms)
 {
     struct dhcp_lease *lease = dhcp_leases_find_by_mac(leases, mac);
     if (lease && is_free_for(lease, mac, now_ms))
@@ -218,5 +235,6 @@ struct dhcp_lease *dhcp_leases_choose(const struct dhcp_leases *leases,
         if (is_free_for(&leases->leases[at], mac, now_ms))
             return (struct dhcp_lease *)&leases->leases[at];
     }
-    return oldest(leases, now_ms);
+    lease = oldest_offer(leases, is_known, now_ms);
+    return lease ? lease : oldest(leases, now_ms);
 }

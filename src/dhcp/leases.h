@@ -12,7 +12,7 @@
 enum dhcp_lease_state {
     DHCP_LEASE_FREE,
     DHCP_LEASE_PROBING,  /* somebody wants it; a probe runs */
-    DHCP_LEASE_OFFERED,  /* for a minute */
+    DHCP_LEASE_OFFERED,  /* for a minute; the oldest goes first when the pool is full */
     DHCP_LEASE_BOUND,    /* for ever, but the oldest goes first when the pool is full */
     DHCP_LEASE_CONFLICT, /* a stranger holds it; looked at again after ten minutes */
 };
@@ -23,6 +23,7 @@ struct dhcp_lease {
     bool reserved; /* written down for one client */
     enum dhcp_lease_state state;
     uint8_t mac[DHCP_MAC_BYTES]; /* whose it is; zero: nobody knows */
+    bool known;                  /* …and no made-up card's: an offer that is not taken from it */
     uint64_t changed_ms;
     uint64_t probed_ms; /* when nobody else was found to hold it */
     uint64_t seen_ms;
@@ -41,10 +42,11 @@ void dhcp_leases_free(struct dhcp_leases *leases);
 
 struct dhcp_lease *dhcp_leases_find(const struct dhcp_leases *leases, uint32_t address);
 /* The client's address of the pool: what it has, else `wanted` when free, else its place by MAC or
- * the next free one behind, else the one unseen for longest. NULL: none. */
+ * the next free one behind, else one that was only offered (a client that is known waits for none
+ * of those that are not), else the one unseen for longest. NULL: none. */
 struct dhcp_lease *dhcp_leases_choose(const struct dhcp_leases *leases,
                                       const uint8_t mac[DHCP_MAC_BYTES], uint32_t wanted,
-                                      uint64_t now_ms);
+                                      bool is_known, uint64_t now_ms);
 struct dhcp_lease *dhcp_leases_find_by_mac(const struct dhcp_leases *leases,
                                            const uint8_t mac[DHCP_MAC_BYTES]);
 

@@ -32,7 +32,8 @@ static struct dhcp_record *make_room(struct dhcp_roster *roster)
         struct dhcp_record *record = &roster->records[i];
         if (!record->used)
             return record;
-        if (record->seen_ms < oldest->seen_ms)
+        bool is_older = record->seen_ms < oldest->seen_ms;
+        if (record->known == oldest->known ? is_older : oldest->known)
             oldest = record;
     }
     return oldest;
@@ -103,6 +104,7 @@ enum dhcp_boot_stage dhcp_record_choose_stage(struct dhcp_record *record,
 
 bool dhcp_record_loaded(struct dhcp_record *record, const char *file, uint64_t now_ms)
 {
+    record->known = true;
     bool again = strncmp(record->file, file, sizeof record->file - 1) == 0 &&
                  now_ms - record->loaded_ms < LOOP_REST_MS;
     record->loads = again ? record->loads + 1 : 1;

@@ -1,6 +1,7 @@
 /*
  * roster.h - what is remembered of each client for a while: when it booted, what it loaded, which
- * address it was heard to use. Bounded; the one unseen for longest makes room.
+ * address it was heard to use. Bounded; the one unseen for longest makes room, cards that anybody
+ * could have made up before those that are known.
  */
 #pragma once
 #include <stdbool.h>
@@ -14,6 +15,7 @@ struct dhcp_record {
     bool used;
     struct dhcp_client client; /* as of its last message */
     uint64_t seen_ms;
+    bool known;       /* the configuration names it, or it went on: a file, a script, an address */
     uint32_t address; /* it uses this one, as far as its DHCP messages tell; 0: not known */
 
     bool booted; /* sent a DISCOVER as PXE or iPXE client */

@@ -117,7 +117,13 @@ static void remember(struct dhcp_exchange *exchange)
         return;
     if (boots || exchange->record->client.class == DHCP_CLIENT_OTHER)
         exchange->record->client = exchange->client;
+    exchange->record->known |= exchange->named != NULL;
     learn(exchange);
+}
+
+bool dhcp_exchange_is_known(const struct dhcp_exchange *exchange)
+{
+    return exchange->named || (exchange->record && exchange->record->known);
 }
 
 /* --- what is not answered -----------------------------------------------------------------------
@@ -169,25 +175,31 @@ static bool speaks_to_another(struct dhcp_exchange *exchange)
     return true;
 }
 
-/* The limit of one client, then the one of all. */
+static bool take_token(struct dhcp_allowance *allowance, uint32_t rate, uint64_t now_ms)
+{
+    uint64_t most = 2ull * rate * TOKEN;
+    uint64_t gained = (now_ms - allowance->tokens_ms) * rate; /* a TOKEN is 1000 ms */
+    if (!allowance->started)
+        gained = most;
+    allowance->started = true;
+    allowance->tokens_ms = now_ms;
+    allowance->millitokens = (uint32_t)min_of(allowance->millitokens + gained, most);
+    if (allowance->millitokens < TOKEN)
+        return false;
+    allowance->millitokens -= TOKEN;
+    return true;
+}
+
+/* The limit of one client, then the one it shares with those who are as well known. */
 static bool may_answer(struct dhcp_exchange *exchange)
 {
     struct dhcp_service *service = exchange->service;
     uint32_t rate = service->settings.replies_per_second ? service->settings.replies_per_second
                                                          : REPLIES_PER_SECOND;
-    uint64_t most = 2ull * rate * TOKEN;
     if (exchange->record && !dhcp_record_may_ask(exchange->record, exchange->now_ms))
         return false;
-    uint64_t gained = (exchange->now_ms - service->tokens_ms) * rate; /* a TOKEN is 1000 ms */
-    if (!service->tokens_started)
-        gained = most;
-    service->tokens_started = true;
-    service->tokens_ms = exchange->now_ms;
-    service->millitokens = (uint32_t)min_of(service->millitokens + gained, most);
-    if (service->millitokens < TOKEN)
-        return false;
-    service->millitokens -= TOKEN;
-    return true;
+    return take_token(dhcp_exchange_is_known(exchange) ? &service->for_known : &service->for_others,
+                      rate, exchange->now_ms);
 }
 
 /* --- the way through -----------------------------------------------------------------------------
@@ -339,8 +351,10 @@ void dhcp_service_loader_sent(struct dhcp_service *service, const uint8_t mac[DH
 void dhcp_service_client_progressed(struct dhcp_service *service, const uint8_t mac[DHCP_MAC_BYTES])
 {
     struct dhcp_record *record = dhcp_roster_find(&service->roster, mac);
-    if (record)
-        record->loads = 0;
+    if (!record)
+        return;
+    record->loads = 0;
+    record->known = true;
 }
 
 bool dhcp_service_client_at(const struct dhcp_service *service, uint32_t address,
@@ -369,6 +383,14 @@ bool dhcp_service_is_booting(const struct dhcp_service *service, const uint8_t m
 /* --- settings ------------------------------------------------------------------------------------
  */
 
+/* A client with an address of its own may be plugged in elsewhere: there it is one of many. */
+static bool is_host_here(const struct dhcp_settings *settings, uint32_t address)
+{
+    uint32_t host = address & ~settings->netmask;
+    return dhcp_is_on_link(settings, address) && address != settings->own_address && host != 0 &&
+           host != ~settings->netmask;
+}
+
 int dhcp_service_configure(struct dhcp_service *service, const struct dhcp_settings *settings)
 {
     if (settings->dns_count > DHCP_DNS_LIMIT)
@@ -379,8 +401,13 @@ int dhcp_service_configure(struct dhcp_service *service, const struct dhcp_setti
         return -ENOMEM;
     if (settings->client_count)
         memcpy(clients, settings->clients, settings->client_count * sizeof *clients);
+    struct dhcp_settings next = *settings;
+    next.clients = clients;
+    for (unsigned i = 0; i < next.client_count; i++)
+        if (!is_host_here(&next, clients[i].address))
+            clients[i].address = 0;
     int r;
-    struct dhcp_leases *leases = dhcp_leases_new(settings, service->leases, &r);
+    struct dhcp_leases *leases = dhcp_leases_new(&next, service->leases, &r);
     if (!leases)
         // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the analyzer does not know cleanup attributes
         return r;
@@ -388,8 +415,7 @@ int dhcp_service_configure(struct dhcp_service *service, const struct dhcp_setti
     free(service->clients);
     service->leases = leases;
     service->clients = take_pointer(clients);
-    service->settings = *settings;
-    service->settings.clients = service->clients;
+    service->settings = next;
     return 0;
 }
 

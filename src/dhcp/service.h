@@ -8,6 +8,7 @@
 #include "roster.h"
 
 #define PENDING_LIMIT 32u
+#define PENDING_KNOWN 8u /* of them, only for known clients */
 #define EVENTS_LIMIT  64u
 #define OUTPUT_LIMIT  4u
 
@@ -20,15 +21,21 @@ struct dhcp_pending {
     struct dhcp_arrival arrival;
 };
 
+/* How many answers may go out. Clients that are known do not share it with cards that anybody may
+ * have made up. */
+struct dhcp_allowance {
+    uint32_t millitokens;
+    uint64_t tokens_ms;
+    bool started;
+};
+
 struct dhcp_service {
     struct dhcp_settings settings;
     struct dhcp_named_client *clients; /* what settings.clients points to */
     struct dhcp_boot_source *source;
     struct dhcp_leases *leases;
     struct dhcp_roster roster;
-    uint32_t millitokens; /* of the limit for all clients */
-    uint64_t tokens_ms;
-    bool tokens_started;
+    struct dhcp_allowance for_known, for_others;
     struct dhcp_pending pending[PENDING_LIMIT];
     struct dhcp_output output[OUTPUT_LIMIT];
     unsigned first_output, outputs;
@@ -49,6 +56,9 @@ struct dhcp_exchange {
     uint32_t own_address; /* where this client reaches us: options 54 and siaddr */
     uint64_t now_ms;
 };
+
+/* The configuration names it, or it went further than asking. */
+bool dhcp_exchange_is_known(const struct dhcp_exchange *exchange);
 
 /* --- answers.c: events --------------------------------------------------------------------------
  */

@@ -80,15 +80,24 @@ void client_free(struct journal *journal, struct journal_client *client)
     free(client);
 }
 
-/* The quietest one that runs no system; if all do, the quietest. */
+/* Who only asked by DHCP may be one of many made-up cards; who runs a system stays longest. */
+static unsigned weight_of(const struct journal_client *client)
+{
+    enum journal_step furthest = client->now.furthest;
+    bool is_ipxe_asking = furthest == JOURNAL_IPXE_DISCOVER || furthest == JOURNAL_IPXE_OFFER;
+    if (story_state(&client->now) == JOURNAL_RUNNING)
+        return 2;
+    return client->now.file_sent || (furthest > JOURNAL_OFFER && !is_ipxe_asking);
+}
+
+/* The quietest one of the lightest. */
 static void make_room(struct journal *journal)
 {
-    struct journal_client *last = journal->clients->prev; /* utlist: the head knows the tail */
-    struct journal_client *client = last;
-    while (client != journal->clients && story_state(&client->now) == JOURNAL_RUNNING)
-        client = client->prev;
-    bool all_run = story_state(&client->now) == JOURNAL_RUNNING;
-    client_free(journal, all_run ? last : client);
+    struct journal_client *client, *lightest = journal->clients;
+    DL_FOREACH (journal->clients, client) /* the quietest one is the last */
+        if (weight_of(client) <= weight_of(lightest))
+            lightest = client;
+    client_free(journal, lightest);
 }
 
 static struct journal_client *client_new(struct journal *journal, uint64_t now_ms)

@@ -7,11 +7,12 @@ class FarDaemon(Daemon):
     """`namespace` is set before the start; `custom` is a folder of more boot files."""
     namespace = None
     custom = None
+    dhcp = "server"
 
     def text(self):
         files = f'custom-directory = "{self.custom}"' if self.custom else ""
         return f"""
-interfaces = ( {{ name = "eth0"; dhcp = "server" }} );
+interfaces = ( {{ name = "eth0"; dhcp = "{self.dhcp}" }} );
 state-directory = "{self.state}";
 status = {{ listen = "127.0.0.1:{self.status_port}" }};
 portals = [ "0.0.0.0:{self.port}" ];

@@ -634,6 +634,42 @@ static void test_reserved_address_held_by_a_stranger(void **state)
     fixture_end(&f);
 }
 
+/* On a network that is not its address's it is a client like any other; a relay of ours changes
+ * nothing. Neither are our own address and the ends of the network anybody's. */
+static void test_reserved_address_of_another_network(void **state)
+{
+    (void)state;
+    static const uint32_t wrong[] = {0x0a010203, OWN_ADDRESS, OWN_ADDRESS & NETMASK,
+                                     OWN_ADDRESS | ~NETMASK};
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        struct dhcp_named_client client = {.has_mac = true, .address = wrong[i]};
+        memcpy(client.mac, CLIENT_MAC, 6);
+        struct dhcp_settings settings = settings_for(DHCP_ROLE_SERVER);
+        settings.clients = &client;
+        settings.client_count = 1;
+        struct fixture f;
+        struct packet packet;
+        fixture_begin_with(&f, &settings);
+        uint32_t offered = offered_to(&f, CLIENT_MAC);
+        assert_in_range(offered, OWN_ADDRESS + 1, OWN_ADDRESS + 253);
+        packet_ipconfig(&packet, DHCP_DISCOVER);
+        store_be32(packet.data + 24, 0xc0a8c8fd);
+        assert_true(deliver_probed(&f, &packet));
+        assert_int_equal(f.reply.your_address, offered);
+        settings.role = DHCP_ROLE_PROXY;
+        assert_int_equal(dhcp_service_configure(f.service, &settings), 0);
+        build_ovmf(&packet, DHCP_DISCOVER);
+        assert_true(deliver_probed(&f, &packet));
+        assert_int_equal(f.reply.your_address, 0); /* somebody else gives it one */
+        settings.own_address = 0x0a010201;         /* back where it belongs */
+        assert_int_equal(dhcp_service_configure(f.service, &settings), 0);
+        build_ovmf(&packet, DHCP_DISCOVER);
+        assert_true(deliver_probed(&f, &packet));
+        assert_int_equal(f.reply.your_address, i == 0 ? wrong[0] : 0);
+        fixture_end(&f);
+    }
+}
+
 /* Named by UUID: the installed system sends none, but its firmware did. */
 static void test_named_by_uuid(void **state)
 {
@@ -680,6 +716,7 @@ int main(void)
         cmocka_unit_test(test_named_client_beside_another_server),
         cmocka_unit_test(test_reserved_address_is_given_to_nobody_else),
         cmocka_unit_test(test_reserved_address_held_by_a_stranger),
+        cmocka_unit_test(test_reserved_address_of_another_network),
         cmocka_unit_test(test_named_by_uuid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

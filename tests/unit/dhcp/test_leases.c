@@ -32,8 +32,8 @@ static void test_batch_fills_the_pool(void **state)
     for (uint32_t i = 0; i < 253; i++) {
         mac_of(i, mac);
         struct dhcp_leases *fresh = leases_of(0, 0, NETMASK);
-        uint32_t home = dhcp_leases_choose(fresh, mac, 0, 1)->address;
-        struct dhcp_lease *lease = dhcp_leases_choose(leases, mac, 0, 1);
+        uint32_t home = dhcp_leases_choose(fresh, mac, 0, false, 1)->address;
+        struct dhcp_lease *lease = dhcp_leases_choose(leases, mac, 0, false, 1);
         assert_non_null(lease);
         assert_int_equal(lease->state, DHCP_LEASE_FREE); /* nobody else's */
         assert_in_range(lease->address, OWN_ADDRESS + 1, OWN_ADDRESS + 253);
@@ -43,7 +43,7 @@ static void test_batch_fills_the_pool(void **state)
     }
     assert_in_range(at_home, 100, 253); /* a poor function would pile them up */
     mac_of(1000, mac);
-    assert_null(dhcp_leases_choose(leases, mac, 0, 2)); /* full: nobody is pushed out */
+    assert_null(dhcp_leases_choose(leases, mac, 0, false, 2)); /* full: nobody is pushed out */
     dhcp_leases_free(leases);
 }
 
@@ -53,13 +53,13 @@ static void test_edges_of_subnets(void **state)
     uint8_t mac[6];
     mac_of(1, mac);
     struct dhcp_leases *leases = leases_of(0, 0, 0xfffffffcu); /* /30: one other host */
-    assert_int_equal(dhcp_leases_choose(leases, mac, 0, 1)->address, OWN_ADDRESS + 1);
+    assert_int_equal(dhcp_leases_choose(leases, mac, 0, false, 1)->address, OWN_ADDRESS + 1);
     dhcp_leases_free(leases);
     leases = leases_of(0, 0, 0xffffffffu); /* /32: none */
-    assert_null(dhcp_leases_choose(leases, mac, 0, 1));
+    assert_null(dhcp_leases_choose(leases, mac, 0, false, 1));
     dhcp_leases_free(leases);
     leases = leases_of(0, 0, 0xffff0000u); /* /16: bounded */
-    assert_non_null(dhcp_leases_choose(leases, mac, 0, 1));
+    assert_non_null(dhcp_leases_choose(leases, mac, 0, false, 1));
     assert_null(dhcp_leases_find(leases, 0xc0a80000u + DHCP_POOL_LIMIT + 1));
     dhcp_leases_free(leases);
 }
@@ -71,12 +71,13 @@ static void test_wanted_address(void **state)
     uint8_t mac[6], other[6];
     mac_of(1, mac);
     mac_of(2, other);
-    struct dhcp_lease *lease = dhcp_leases_choose(leases, mac, 0xc0a8c832, 1);
+    struct dhcp_lease *lease = dhcp_leases_choose(leases, mac, 0xc0a8c832, false, 1);
     assert_int_equal(lease->address, 0xc0a8c832);
     dhcp_lease_set(lease, DHCP_LEASE_BOUND, mac, 1);
-    assert_int_not_equal(dhcp_leases_choose(leases, other, 0xc0a8c832, 1)->address, 0xc0a8c832);
+    assert_int_not_equal(dhcp_leases_choose(leases, other, 0xc0a8c832, false, 1)->address,
+                         0xc0a8c832);
     /* what it has goes before what it wants */
-    assert_ptr_equal(dhcp_leases_choose(leases, mac, 0xc0a8c840, 1), lease);
+    assert_ptr_equal(dhcp_leases_choose(leases, mac, 0xc0a8c840, false, 1), lease);
     dhcp_leases_free(leases);
 }
 
@@ -87,7 +88,7 @@ static void test_memory_over_a_reload(void **state)
     uint8_t mac[6], other[6];
     mac_of(1, mac);
     mac_of(2, other);
-    uint32_t address = dhcp_leases_choose(old, mac, 0xc0a8c815, 1)->address;
+    uint32_t address = dhcp_leases_choose(old, mac, 0xc0a8c815, false, 1)->address;
     dhcp_lease_set(dhcp_leases_find(old, address), DHCP_LEASE_BOUND, mac, 1);
     struct dhcp_settings settings = settings_for(DHCP_ROLE_SERVER);
     settings.pool_first = address;
@@ -95,8 +96,8 @@ static void test_memory_over_a_reload(void **state)
     int error;
     struct dhcp_leases *leases = dhcp_leases_new(&settings, old, &error);
     assert_non_null(leases);
-    assert_int_equal(dhcp_leases_choose(leases, mac, 0, 2)->address, address);
-    assert_null(dhcp_leases_choose(leases, other, 0, 2));
+    assert_int_equal(dhcp_leases_choose(leases, mac, 0, false, 2)->address, address);
+    assert_null(dhcp_leases_choose(leases, other, 0, false, 2));
     dhcp_leases_free(old);
     dhcp_leases_free(leases);
 }
@@ -132,6 +133,30 @@ static void test_times(void **state)
     assert_false(dhcp_lease_is_verified(&lease, other, 6));
 }
 
+/* Addresses that were only offered are taken again when there are no others: after ten seconds, or
+ * at once for a client that is known. */
+static void test_offers_make_room(void **state)
+{
+    (void)state;
+    struct dhcp_leases *leases = leases_of(0xc0a8c810, 0xc0a8c811, NETMASK);
+    uint8_t mac[6], other[6], late[6];
+    mac_of(1, mac);
+    mac_of(2, other);
+    mac_of(3, late);
+    struct dhcp_lease *first = dhcp_leases_choose(leases, mac, 0, false, 1000);
+    dhcp_lease_set(first, DHCP_LEASE_OFFERED, mac, 1000);
+    struct dhcp_lease *second = dhcp_leases_choose(leases, other, 0, false, 2000);
+    dhcp_lease_set(second, DHCP_LEASE_OFFERED, other, 2000);
+    assert_null(dhcp_leases_choose(leases, late, 0, false, 10999));
+    assert_ptr_equal(dhcp_leases_choose(leases, late, 0, false, 11000), first);
+    assert_ptr_equal(dhcp_leases_choose(leases, late, 0, true, 2000), first);
+    first->known = true;
+    assert_ptr_equal(dhcp_leases_choose(leases, late, 0, true, 2000), second);
+    dhcp_lease_set(second, DHCP_LEASE_BOUND, other, 2000);
+    assert_null(dhcp_leases_choose(leases, late, 0, true, 2000));
+    dhcp_leases_free(leases);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +165,7 @@ int main(void)
         cmocka_unit_test(test_wanted_address),
         cmocka_unit_test(test_memory_over_a_reload),
         cmocka_unit_test(test_times),
+        cmocka_unit_test(test_offers_make_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,6 +63,74 @@ static void test_all_clients_are_limited(void **state)
     flood(&settings, 20, 10);
 }
 
+/* Made-up cards, each with a DISCOVER a millisecond, for `ms`; probes find nobody. */
+static void crowd(struct fixture *f, uint32_t *number, unsigned ms)
+{
+    for (unsigned i = 0; i < ms; i++) {
+        struct packet packet;
+        f->now_ms++;
+        packet_from(&packet, ++*number);
+        deliver_probed(f, &packet);
+    }
+}
+
+/* One that asks for an address takes longer than the crowd's next card: its probe is under way. */
+static bool is_offered(struct fixture *f, uint32_t card)
+{
+    struct packet packet;
+    packet_from(&packet, card);
+    return deliver_probed(f, &packet);
+}
+
+static void test_known_clients_in_a_flood(void **state)
+{
+    (void)state;
+    static const enum dhcp_role roles[] = {DHCP_ROLE_PROXY, DHCP_ROLE_SERVER};
+    for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+        struct dhcp_named_client client = {.has_mac = true};
+        client.mac[0] = 0x02;
+        store_be32(client.mac + 2, 0xffffff01);
+        struct dhcp_settings settings = settings_for(roles[i]);
+        settings.clients = &client;
+        settings.client_count = 1;
+        const uint8_t loaded[6] = {0x02, 0, 0xff, 0xff, 0xff, 0x02};
+        struct fixture f;
+        uint32_t number = 0;
+        fixture_begin_with(&f, &settings);
+        assert_true(is_offered(&f, 0xffffff02));
+        dhcp_service_loader_sent(f.service, loaded, "undionly.kpxe", f.now_ms);
+        for (unsigned round = 0; round < 10; round++) {
+            crowd(&f, &number, 2000);
+            assert_true(is_offered(&f, 0xffffff01)); /* named */
+            assert_true(is_offered(&f, 0xffffff02)); /* it was here before */
+        }
+        assert_true(dhcp_service_is_booting(f.service, loaded, f.now_ms));
+        fixture_end(&f);
+    }
+}
+
+/* Nobody tells of the results of the crowd's probes. */
+static void test_known_clients_are_probed_in_a_flood(void **state)
+{
+    (void)state;
+    struct dhcp_named_client client = {.has_mac = true};
+    memcpy(client.mac, CLIENT_MAC, 6);
+    struct dhcp_settings settings = settings_for(DHCP_ROLE_SERVER);
+    settings.clients = &client;
+    settings.client_count = 1;
+    struct fixture f;
+    struct packet packet;
+    fixture_begin_with(&f, &settings);
+    for (uint32_t i = 0; i < 90; i++) {
+        packet_from(&packet, i);
+        deliver(&f, &packet);
+    }
+    expect_silence(&f, DHCP_SILENCE_RATE);
+    packet_bios_rom(&packet, DHCP_DISCOVER);
+    assert_true(deliver_probed(&f, &packet));
+    fixture_end(&f);
+}
+
 /* --- memory
  * -------------------------------------------------------------------------------------------- */
 
@@ -271,6 +339,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_client_is_limited),
         cmocka_unit_test(test_all_clients_are_limited),
+        cmocka_unit_test(test_known_clients_in_a_flood),
+        cmocka_unit_test(test_known_clients_are_probed_in_a_flood),
         cmocka_unit_test(test_whose_address),
         cmocka_unit_test(test_who_is_booting),
         cmocka_unit_test(test_memory_is_bounded),

@@ -146,6 +146,29 @@ static void test_who_runs_stays(void **state)
     journal_free(journal);
 }
 
+/* Nor one that boots: made-up cards only ask by DHCP. */
+static void test_who_got_further_stays(void **state)
+{
+    static const struct journal_event steps[] = {
+        {.step = JOURNAL_FILE, .detail = "undionly.kpxe"},
+        {.step = JOURNAL_IPXE_OFFER                   }
+    };
+    static const struct journal_event asks = {.step = JOURNAL_IPXE_OFFER};
+    struct journal *journal = journal_new(3, 4);
+    uint8_t mac[JOURNAL_MAC_BYTES];
+    (void)state;
+    struct journal_identity who = nth(0, mac);
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+        journal_record(journal, &who, &steps[i], i);
+    for (unsigned i = 1; i < 20; i++) {
+        who = nth(i, mac);
+        journal_record(journal, &who, i & 1 ? &seen : &asks, i);
+    }
+    who = nth(0, mac);
+    assert_mac(journal, &who, mac);
+    journal_free(journal);
+}
+
 static void test_limits_can_shrink(void **state)
 {
     struct journal *journal = journal_new(10, 10);
@@ -181,6 +204,7 @@ int main(void)
         cmocka_unit_test(test_nobody_is_nobody),
         cmocka_unit_test(test_the_quietest_makes_room),
         cmocka_unit_test(test_who_runs_stays),
+        cmocka_unit_test(test_who_got_further_stays),
         cmocka_unit_test(test_limits_can_shrink),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
