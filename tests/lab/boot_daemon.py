@@ -6,6 +6,7 @@ from pathlib import Path
 from .disk import make_file
 from .process import Background, inside, run, wait_for
 from .report import LabError
+from .targets import SANITIZER
 
 IQN = "iqn.2026-11.local.test:lab"
 
@@ -85,13 +86,15 @@ class BootDaemon:
         self.process.process.send_signal(signal.SIGHUP)
 
     def kill(self):
+        """Ends it as a crash would; one that has ended by itself is an error."""
+        self.check_running()
         self.process.kill()
 
     def stop(self):
         if self.process.running:
             self.process.process.terminate()
         code = self.process.wait(20)
-        if code or "Sanitizer:" in self.output():
+        if code or SANITIZER in self.output():
             raise LabError(f"the daemon ended with {code}\n{self.output()[-4000:]}")
 
     def __enter__(self):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from .process import Background, free_port, run, wait_for
 from .report import LabError
+from .targets import SANITIZER
 
 PROGRAM = sys.argv[1] if len(sys.argv) > 1 else None
 AUTHORITY = "iqn.2026-11.local.test"
-SANITIZER = "Sanitizer:"
 
 
 def target(name, *luns, auth='{ mode = "none" }', iqn=None, more=""):
@@ -130,7 +130,8 @@ targets = ( {", ".join(self.targets)} );
         self.ends(seconds, code)
 
     def kill(self):
-        """Ends it as a crash would."""
+        """Ends it as a crash would; one that has ended by itself is an error."""
+        self.check_running()
         self.process.kill()
 
     # ── status ──────────────────────────────────────────────────────────────────────────────────

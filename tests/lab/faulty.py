@@ -18,7 +18,7 @@ class Faulty:
     def __init__(self, folder, size_bytes, faults=(), writes_per_second=0, loop=True,
                  log_writes=False):
         """Faults: dictionaries of blkdebug's inject-error, such as {"iotype": "flush",
-        "errno": 5, "once": True}. log_writes: every write and flush in order in `write_log`, which
+        "errno": 5, "once": True}; "event": "pwritev" begins with the first write. log_writes: every write and flush in order in `write_log`, which
         lab/write_log.py reads."""
         self.folder = Path(folder)
         self.folder.mkdir(exist_ok=True)
@@ -85,4 +85,29 @@ class Faulty:
     def __exit__(self, *_error):
         if self.process.running:
             self.go_on()
+        self.stack.close()
+
+
+class Resizable:
+    """A file, or a loop device over one, whose size changes."""
+
+    def __init__(self, folder, size_bytes, loop=True):
+        self.size_bytes, self.loop = size_bytes, loop
+        self.image = make_file(Path(folder) / "resizable", size_bytes)
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self):
+        self.device = self.stack.enter_context(loop_device(self.image)) if self.loop else self.image
+        return self
+
+    def truncate(self, size_bytes):
+        """What is behind it; a loop device does not notice."""
+        os.truncate(self.image, size_bytes)
+
+    def resize(self, size_bytes):
+        self.truncate(size_bytes)
+        if self.loop:
+            run("losetup", "--set-capacity", self.device)
+
+    def __exit__(self, *_error):
         self.stack.close()

@@ -71,6 +71,7 @@ class Background:
         if cpu is not None:
             self.command = ["taskset", "-c", str(cpu), *self.command]
         self.command = [*inside(namespace), *self.command]
+        self.killed = False  # by kill()
         self.log = Path(log)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as output:
@@ -96,6 +97,7 @@ class Background:
 
     def kill(self):
         if self.running:
+            self.killed = True
             self.process.kill()
         self.process.wait(10)
 
@@ -106,7 +108,8 @@ class Background:
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self.process.kill()
+            self.process.wait(10)
         return self.process.returncode
 
     def __enter__(self):

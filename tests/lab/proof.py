@@ -7,7 +7,7 @@ from .process import TOP, inside
 from .report import LabError
 
 VERIFIER = Path(os.environ.get("PROOF_TOOLS", TOP / "build/release/tests/proof")) / "verifier"
-NO_SESSION = 3  # an exit code
+NO_SESSION, LOST = 3, 4  # exit codes
 
 
 class Verifier:
@@ -44,13 +44,14 @@ class Verifier:
         self.process = subprocess.Popen(self.command("load", **options), stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, text=True)
 
-    def end_load(self, seconds=90):
+    def end_load(self, seconds=90, killed=False):
+        """Gives what it printed. `killed`: its target was, so that it has lost its sessions, or never had any."""
         try:
             output = self.process.communicate(timeout=seconds)[0]
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise LabError(f"the verifier has not ended\n{self.process.communicate()[0]}") from None
-        if self.process.returncode not in (0, NO_SESSION):  # killed before there was one
+        if self.process.returncode not in ((NO_SESSION, LOST) if killed else (0,)):
             raise LabError(f"verifier: exit code {self.process.returncode}\n{output[-3000:]}")
         return output
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from .process import TOP, Background, free_port, inside, run, wait_for
 from .report import LabError
 
+SANITIZER = "Sanitizer:"  # in what it says when one has found something
 PROGRAM = Path(os.environ.get("NETBOOT_TARGET", TOP / "build/release/netboot-target"))
 
 
@@ -38,6 +39,7 @@ class Target:
     cpu: int = None
     namespace: str = None
     process: Background = None
+    program: Path = PROGRAM
 
     def __post_init__(self):
         self.port = self.port or free_port()
@@ -65,8 +67,14 @@ class Target:
             return run(*inside(self.namespace), "ss", "-Hltn", f"sport = :{self.port}").stdout
         wait_for(listening, 20, f"{self.kind} listening on port {self.port}")
 
+    def check_running(self):
+        if not self.process.running:
+            raise LabError(f"{self.kind} ended with {self.process.process.returncode}:\n"
+                           f"{self.process.output()[-4000:]}")
+
     def kill(self):
-        """Ends it as a crash would."""
+        """Ends it as a crash would; one that has ended by itself is an error."""
+        self.check_running()
         self.process.kill()
 
     def stop(self):
@@ -76,8 +84,11 @@ class Target:
         self.start()
         return self
 
-    def __exit__(self, *_error):
-        self.stop()
+    def __exit__(self, *error):
+        if any(error):  # which is told already
+            self.process.stop()
+        else:
+            self.stop()
 
 
 class NetbootTarget(Target):
@@ -85,6 +96,7 @@ class NetbootTarget(Target):
     name = "iqn.2026-11.local.netboot-target:lab"
     first_lun = 0
     status_port = 0
+    end_codes = (0,)
     service = None  # sandbox.Service: what the shipped unit takes away is taken away
     shared = True  # any test may log in under any name
 
@@ -153,10 +165,16 @@ limits = { connections = 2048; connections-per-source = 2048; logins-per-source 
         file.touch(mode=0o600)
         file.write_text(self.config())
         if self.service:
-            self.launch_service(PROGRAM, "-c", file)
+            self.launch_service(self.program, "-c", file)
         else:
-            self.launch(PROGRAM, "-c", file)
+            self.launch(self.program, "-c", file)
         wait_for(self.ready, 20, "disk that is open")
+
+    def stop(self):
+        """Asks it to end, and judges how it does."""
+        code = self.process.stop(30)
+        if not (code in self.end_codes or self.process.killed) or SANITIZER in self.process.output():
+            raise LabError(f"{self.kind} ended with {code}:\n{self.process.output()[-6000:]}")
 
 
 class Tgt(Target):
@@ -196,4 +214,4 @@ class Tgt(Target):
         self.admin("--op", "bind", "--mode", "account", "--tid", "1", "--user", user, *direction)
 
     def stop(self):
-        self.kill()
+        self.process.kill()

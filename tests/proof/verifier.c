@@ -33,6 +33,8 @@
 #define FUA_SNAPSHOT_EVERY 16u
 #define PATIENCE_MS        60000
 
+enum { EXIT_BROKEN = 1, EXIT_NO_SESSION = 3, EXIT_LOST = 4 };
+
 /* What is known of every sector. Generation 0 is what the disk held before: zeros. */
 struct knowledge {
     uint64_t generation; /* the last one given out */
@@ -467,7 +469,7 @@ static int load(struct verifier *verifier)
 {
     uint64_t end_ms = now_ms() + verifier->seconds * UINT64_C(1000);
     if (!connect_all(verifier))
-        return 3;
+        return EXIT_NO_SESSION;
     while (!verifier->lost && !verifier->violations && (now_ms() < end_ms || verifier->in_flight) &&
            now_ms() < end_ms + PATIENCE_MS) {
         for (unsigned i = 0; i < verifier->depth && now_ms() < end_ms && !verifier->lost; i++)
@@ -487,8 +489,8 @@ static int load(struct verifier *verifier)
            (unsigned long long)known->reads, (unsigned long long)known->flushes,
            (unsigned long long)known->aborts, (unsigned long long)known->torn);
     fflush(stdout);
-    if (verifier->lost)
-        _exit(verifier->violations != 0); /* what was in flight is unknown, not cancelled */
+    if (verifier->lost) /* what was in flight is unknown, not cancelled */
+        _exit(verifier->violations ? EXIT_BROKEN : EXIT_LOST);
     disconnect_all(verifier);
     return verifier->violations != 0;
 }
@@ -501,7 +503,7 @@ static int check(struct verifier *verifier)
     struct knowledge *known = verifier->known;
     verifier->connections = 1;
     if (!connect_all(verifier))
-        return 3;
+        return EXIT_NO_SESSION;
     for (uint32_t first = 0; first < SECTORS; first += COMMAND_SECTORS) {
         struct scsi_task *task =
             iscsi_read16_sync(verifier->sessions[0], verifier->lun, first,
@@ -510,7 +512,7 @@ static int check(struct verifier *verifier)
             task->datain.size != (int)(COMMAND_SECTORS * SECTOR_BYTES)) {
             complain("sectors from %u cannot be read: %s", first,
                      iscsi_get_error(verifier->sessions[0]));
-            return 3;
+            return EXIT_NO_SESSION;
         }
         for (uint32_t i = 0; i < COMMAND_SECTORS; i++) {
             const uint8_t *data = task->datain.data + (size_t)i * SECTOR_BYTES;
@@ -603,7 +605,8 @@ static const char usage[] =
     "  --connections N (4)  --depth N (32, of all)  --seconds N (5)\n"
     "  --flush-every N commands (64)  --fua-every N writes (16)  --abort-every N writes (never)\n"
     "  --log FILE      the log of the disk's blklogwrites, for --history\n"
-    "exit code: 0 as promised, 1 a promise is broken, 2 wrong usage, 3 no session\n";
+    "exit code: 0 as promised, 1 a promise is broken, 2 wrong usage, 3 no session,\n"
+    "  4 as promised until a session was lost, or an abort was not answered\n";
 
 static unsigned number(const char *text, unsigned most)
 {
