@@ -2,7 +2,8 @@
 """Initiators that lie, dawdle or vanish: each costs its own connection at most, while a healthy one
 works on undisturbed, and the daemon holds no more afterwards than before.
 
-usage: test_iscsi_bad_peers.py NETBOOT-TARGET
+usage: test_iscsi_bad_peers.py NETBOOT-TARGET [memory]
+memory: only what bounds it, for a daemon without a sanitizer, which keeps freed memory for a while
 """
 import contextlib
 import os
@@ -30,6 +31,7 @@ IDLE_CONNECTIONS = 1000
 LOGIN_DEADLINE_SECONDS = 5
 LIAR_SECONDS = 12
 SEED = 20261121
+ONLY_MEMORY = "memory" in sys.argv[2:]
 LIMITS = f"""logins = 3000; logins-per-source = 3000; connections-per-source = 4000;
              failed-logins-per-minute = 65536; login-deadline = "{LOGIN_DEADLINE_SECONDS}s";
              send-stall = "20s";"""
@@ -560,15 +562,17 @@ def test_all(report, folder, stack):
     daemon = Daemon(folder / "daemon", targets, limits=LIMITS).start()
     try:
         healthy = Healthy(daemon)
-        test_unread(report, daemon, healthy)
-        test_malformed(report, daemon, healthy)
+        if not ONLY_MEMORY:
+            test_unread(report, daemon, healthy)
+            test_malformed(report, daemon, healthy)
         count = descriptors(daemon.pid)
-        # Those whose reasons are looked for in the log come first: it takes lines at a bounded rate.
-        test_slow_readers(report, daemon, healthy, folder / "slow.img", content)
-        test_shrinking(report, folder, daemon, healthy, loop, backing)
-        test_scanners(report, daemon, healthy)
-        test_every_field(report, daemon, healthy)
-        test_half_open(report, daemon, healthy)
+        if not ONLY_MEMORY:
+            # Those whose reasons are looked for in the log come first: it takes lines at a bounded rate.
+            test_slow_readers(report, daemon, healthy, folder / "slow.img", content)
+            test_shrinking(report, folder, daemon, healthy, loop, backing)
+            test_scanners(report, daemon, healthy)
+            test_every_field(report, daemon, healthy)
+            test_half_open(report, daemon, healthy)
         test_idle(report, daemon, healthy)
         memory = resident_bytes(daemon.pid)
         test_liars(report, daemon, healthy)
