@@ -82,6 +82,8 @@ static json_t *entry_json(const struct boot_entry *entry, bool *failed)
     add(to, "machines", json_integer(entry->machines), failed);
     add_text(to, "problem", entry->problem, failed);
     add_text(to, "loader", entry->loader, failed);
+    if (entry->is_on_demand)
+        add(to, "on-demand", json_true(), failed);
     for (unsigned i = 0; i < entry->initrd_count; i++)
         *failed |= json_array_append_new(initrds, json_integer(entry->initrds[i])) != 0;
     add(to, "initrds", initrds, failed);
@@ -322,6 +324,7 @@ static int read_entry(struct reading *reading, const json_t *from, struct boot_e
         result = copy_text(reading, from, "problem", NOTE_BYTES_LIMIT, &entry->problem);
     if (!result)
         result = copy_text(reading, from, "loader", LOADER_BYTES_LIMIT, &entry->loader);
+    entry->is_on_demand = json_is_true(json_object_get(from, "on-demand"));
     if (!result && entry->kind == BOOT_ENTRY_LINUX)
         result = read_linux(reading, from, entry);
     return result ? result : check_entry(reading, entry);

@@ -5,6 +5,8 @@
 
 #include <netboot-target/boot/choices.h>
 
+#include "words.h"
+
 /* --- who chose what ----------------------------------------------------------------------------
  */
 
@@ -116,8 +118,21 @@ bool boot_entry_fits(const struct boot_entry *entry, unsigned machine)
     return !machine || entry->machines & machine;
 }
 
+bool boot_entry_starts_disk(const struct boot_entry *entry, unsigned machine)
+{
+    return entry->kind != BOOT_ENTRY_LINUX && !entry->is_on_demand &&
+           boot_entry_fits(entry, machine);
+}
+
+bool boot_loader_is_nameable(const char *path)
+{
+    return boot_word_is_path(path);
+}
+
 bool boot_entry_is_whole(const struct boot_catalog *catalog, const struct boot_entry *entry)
 {
+    if (entry->kind == BOOT_ENTRY_LOADER)
+        return entry->loader && boot_loader_is_nameable(entry->loader);
     if (entry->kind != BOOT_ENTRY_LINUX)
         return true;
     bool whole = entry->kernel < catalog->file_count && catalog->files[entry->kernel].data;
@@ -127,13 +142,11 @@ bool boot_entry_is_whole(const struct boot_catalog *catalog, const struct boot_e
     return whole;
 }
 
-static const struct boot_entry *first_good(const struct boot_catalog *catalog, unsigned machine,
-                                           bool is_kernel)
+static const struct boot_entry *first_kernel(const struct boot_catalog *catalog, unsigned machine)
 {
     for (unsigned i = 0; catalog && i < catalog->entry_count; i++) {
         const struct boot_entry *entry = &catalog->entries[i];
-        if ((entry->kind == BOOT_ENTRY_LINUX) == is_kernel && boot_entry_fits(entry, machine) &&
-            !entry->problem)
+        if (entry->kind == BOOT_ENTRY_LINUX && boot_entry_fits(entry, machine) && !entry->problem)
             return entry;
     }
     return NULL;
@@ -142,11 +155,14 @@ static const struct boot_entry *first_good(const struct boot_catalog *catalog, u
 /* A loader is there, and each one is known not to work. */
 static bool disk_is_unprepared(const struct boot_catalog *catalog, unsigned machine)
 {
-    bool has_loader = false;
-    for (unsigned i = 0; catalog && i < catalog->entry_count; i++)
-        has_loader |= catalog->entries[i].kind != BOOT_ENTRY_LINUX &&
-                      boot_entry_fits(&catalog->entries[i], machine);
-    return has_loader && !first_good(catalog, machine, false);
+    bool has_loader = false, has_good = false;
+    for (unsigned i = 0; catalog && i < catalog->entry_count; i++) {
+        if (!boot_entry_starts_disk(&catalog->entries[i], machine))
+            continue;
+        has_loader = true;
+        has_good |= !catalog->entries[i].problem;
+    }
+    return has_loader && !has_good;
 }
 
 static bool is_good(const char *choice, const struct boot_catalog *catalog, unsigned machine)
@@ -161,7 +177,7 @@ static bool is_good(const char *choice, const struct boot_catalog *catalog, unsi
 void boot_choice_default(const char *wanted, const struct boot_catalog *catalog, unsigned machine,
                          char ret_choice[BOOT_CHOICE_BYTES])
 {
-    const struct boot_entry *kernel = first_good(catalog, machine, true);
+    const struct boot_entry *kernel = first_kernel(catalog, machine);
     if (boot_choice_is_valid(wanted) && is_good(wanted, catalog, machine)) {
         snprintf(ret_choice, BOOT_CHOICE_BYTES, "%s", wanted);
         return;

@@ -50,6 +50,15 @@ static void put_login(struct buffer *out, const struct boot_server *server, cons
         back);
 }
 
+/* UEFI's boot manager goes on to the next device only after a failure; after a success it shows its
+ * own menu (UEFI 2.10 §3.1.1). A BIOS is told nothing. */
+static void put_leave(struct buffer *out)
+{
+    put(out, ":leave\n"
+             "iseq ${platform} efi || exit 0\n"
+             "exit 1\n");
+}
+
 /* For who does not want to log in after all. */
 static void put_ways(struct buffer *out)
 {
@@ -63,9 +72,8 @@ static void put_ways(struct buffer *out)
              "goto ${way}\n"
              ":shell\n"
              "shell ||\n"
-             "goto ways\n"
-             ":leave\n"
-             "exit 0\n");
+             "goto ways\n");
+    put_leave(out);
 }
 
 void boot_script_login(struct buffer *out, const struct boot_server *server,
@@ -169,6 +177,8 @@ static void put_take(struct buffer *out, const struct boot_server *server,
 {
     put(out, ":take\nchain --replace ");
     boot_put_menu_url(out, server, "/entry.ipxe", menu->key);
+    if (menu->selected) /* nobody needs to have chosen that one: a time-out takes it too */
+        buffer_format(out, "&preset=%s", menu->selected);
     put(out, "&choice=${choice} ||\n");
     boot_put_no_answer(out, server);
     put(out, "prompt --timeout 30000 Press a key for the menu. ||\n"
@@ -206,7 +216,8 @@ static void put_tools(struct buffer *out, const struct boot_server *server)
     boot_put_site(out, server);
     put(out,
         "/setup/linux.sh (or windows.ps1, freebsd.sh)\n"
-        "echo Your choice is remembered, and is the default from then on.\n"
+        "echo What you choose instead of the default is remembered, and is the default from\n"
+        "echo then on.\n"
         "echo Reload: after a new kernel was installed. Not while the disk is in use.\n"
         "echo iPXE shell: exit or Ctrl-D leads back here.\n"
         "prompt Press a key for the menu. ||\n"
@@ -220,9 +231,8 @@ static void put_tools(struct buffer *out, const struct boot_server *server)
         ":reboot\n"
         "reboot ||\n"
         "prompt --timeout 30000 This iPXE cannot reboot; switch it off and on. Press a key. ||\n"
-        "goto menu\n"
-        ":leave\n"
-        "exit 0\n");
+        "goto menu\n");
+    put_leave(out);
 }
 
 static int find_selected(const struct boot_menu *menu)

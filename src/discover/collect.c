@@ -12,6 +12,7 @@
 
 #include "scan.h"
 
+#include <netboot-target/boot/choices.h>
 #include <netboot-target/util/array.h>
 
 /* A file of the catalog, and where it came from, so that nobody reads it twice. */
@@ -393,14 +394,17 @@ static int fill_linux(struct collection *to, struct candidate *candidate, struct
     return result;
 }
 
-static void fill_loader(const struct candidate *candidate, struct boot_entry *entry)
+static void fill_loader(struct candidate *candidate, struct boot_entry *entry)
 {
     char path[LOADER_PATH_BYTES];
     clean_text(path, sizeof path, candidate->kernel);
     for (char *c = path; *c; c++)
         if (*c == '/')
             *c = '\\';
+    if (*path && !boot_loader_is_nameable(path))
+        scan_set_problem(candidate, "its path %.150s has a sign that iPXE cannot pass on", path);
     entry->loader = strdup(path);
+    entry->is_on_demand = candidate->is_on_demand;
     entry->machines = candidate->machines ? candidate->machines
                                           : (unsigned)(BOOT_MACHINE_X64 | BOOT_MACHINE_IA32 |
                                                        BOOT_MACHINE_ARM64 | BOOT_MACHINE_RISCV64);
@@ -468,6 +472,8 @@ static int compare_candidates(const void *one, const void *two)
     int order = (a->kind > b->kind) - (a->kind < b->kind);
     if (!order && a->kind == BOOT_ENTRY_LINUX)
         order = loader_entry_compare(&a->entry, &b->entry);
+    if (!order)
+        order = (a->is_on_demand > b->is_on_demand) - (a->is_on_demand < b->is_on_demand);
     if (!order)
         order = (a->rank > b->rank) - (a->rank < b->rank);
     if (!order && a->volume && b->volume)

@@ -89,6 +89,7 @@ static void add_program(const struct place *place, struct candidate *candidate)
 {
     char path[LOADER_PATH_BYTES];
     candidate->kind = BOOT_ENTRY_LOADER;
+    candidate->is_on_demand = true;
     if (place->volume->filesystem.kind != LOADER_FILESYSTEM_FAT)
         scan_set_problem(candidate, "its program is not on a FAT filesystem");
     else if (!resolve(place, candidate->entry.efi, path))

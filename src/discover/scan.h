@@ -41,6 +41,7 @@ struct candidate {
     bool is_uki;       /* `kernel` is the image that holds it all */
     unsigned machines; /* of a program */
     unsigned rank;     /* among programs */
+    bool is_on_demand; /* a program that an entry names; behind all others */
     bool starts_linux; /* a program, or boot code */
     char problem[256]; /* "": none */
 };

@@ -23,6 +23,7 @@
 #define CHOICES_RECORD "menu-choices"
 #define ENTRIES_LIMIT  (BOOT_CATALOG_ENTRIES_LIMIT + 65u)
 #define TEXT_BYTES     160u
+#define LOADERS_LIMIT  16u /* that are tried one after another */
 
 struct boot_menu_state {
     struct boot_choices *choices;
@@ -63,11 +64,20 @@ static void save_choices(struct server *server)
     buffer_done(&text);
 }
 
+/* What the menu had preset is no choice of a person, its time-out takes it as well: remembered, it
+ * would keep the kernel of today for ever. */
 static void remember(const struct asking *asking, const char *choice)
 {
-    char key[BOOT_CLIENT_KEY_BYTES];
+    char key[BOOT_CLIENT_KEY_BYTES], preset[BOOT_CHOICE_BYTES];
+    struct boot_choices *choices = asking->server->boot_menu->choices;
     boot_client_key(&asking->answer->client, key);
-    if (boot_choices_set(asking->server->boot_menu->choices, key, choice))
+    const char *last = boot_choices_get(choices, key);
+    bool is_preset =
+        http_query_value(asking->question->query, "preset", preset, sizeof preset) == 0 &&
+        strcmp(preset, choice) == 0;
+    if (is_preset && !(last && strcmp(last, choice) == 0))
+        return;
+    if (boot_choices_set(choices, key, choice))
         save_choices(asking->server);
 }
 
@@ -178,17 +188,29 @@ static int put_kernel(struct asking *asking, const struct boot_catalog *catalog,
     return result ? error_set(error, result, "The log of the server says why.") : 0;
 }
 
-/* The loaders that are known to be there, in the catalog's order; none: the usual ones. */
-static int put_disk(struct asking *asking, const struct boot_catalog *catalog)
+/* In the catalog's order. Returns how many. */
+static unsigned list_loaders(const struct asking *asking, const struct boot_catalog *catalog,
+                             bool with_problems, const char *loaders[LOADERS_LIMIT])
 {
-    const char *loaders[16];
     unsigned count = 0;
-    for (unsigned i = 0; catalog && i < catalog->entry_count && count < ARRAY_SIZE(loaders); i++) {
+    for (unsigned i = 0; catalog && i < catalog->entry_count && count < LOADERS_LIMIT; i++) {
         const struct boot_entry *entry = &catalog->entries[i];
-        if (entry->kind == BOOT_ENTRY_LOADER &&
-            boot_entry_fits(entry, asking->answer->client.machine))
+        if (entry->kind == BOOT_ENTRY_LOADER && (with_problems || !entry->problem) &&
+            boot_entry_starts_disk(entry, asking->answer->client.machine) &&
+            boot_entry_is_whole(catalog, entry))
             loaders[count++] = entry->loader;
     }
+    return count;
+}
+
+/* The loaders that are known to be there; those with a problem only when there is no better one and
+ * somebody insists. None: the usual ones. */
+static int put_disk(struct asking *asking, const struct boot_catalog *catalog)
+{
+    const char *loaders[LOADERS_LIMIT];
+    unsigned count = list_loaders(asking, catalog, false, loaders);
+    if (!count)
+        count = list_loaders(asking, catalog, true, loaders);
     struct boot_start start = {.loaders = loaders, .loader_count = count};
     return boot_asking_put_start(asking, &start, NULL);
 }
@@ -284,21 +306,31 @@ static void list_catalog(struct listing *listing, enum boot_menu_group group)
     }
 }
 
+/* Why the disk does not start by itself: no loader of it does. NULL: one might, or none is known.
+ */
+static const char *disk_problem(const struct listing *listing)
+{
+    unsigned machine = listing->asking->answer->client.machine;
+    const char *problem = NULL;
+    for (unsigned i = 0; listing->catalog && i < listing->catalog->entry_count; i++) {
+        const struct boot_entry *entry = &listing->catalog->entries[i];
+        if (!boot_entry_starts_disk(entry, machine))
+            continue;
+        if (!entry->problem)
+            return NULL;
+        problem = problem ? problem : entry->problem;
+    }
+    return problem;
+}
+
 static void list_disk(struct listing *listing)
 {
     list_catalog(listing, BOOT_MENU_KERNELS);
     struct boot_menu_entry *disk = add(listing, BOOT_MENU_LOADERS, "disk", "");
     disk->title = "Whatever the disk starts by itself";
-    unsigned first = listing->count;
+    disk->problem = disk_problem(listing);
+    disk->can_try = true;
     list_catalog(listing, BOOT_MENU_LOADERS);
-    for (unsigned i = first; i < listing->count; i++) {
-        if (!listing->entries[i].problem) {
-            disk->problem = NULL;
-            return;
-        }
-        disk->problem = listing->entries[first].problem;
-        disk->can_try = true;
-    }
 }
 
 /* Another disk for somebody who did not prove the password. */

@@ -45,9 +45,9 @@ def linux(name, title, kernel, *initrds, options="root=LABEL=labroot ro", machin
     return entry | ({"problem": problem} if problem else {})
 
 
-def loader(name, title, path, machines=X64, problem=None):
+def loader(name, title, path, machines=X64, problem=None, on_demand=False):
     entry = {"kind": "loader", "id": name, "title": title, "source": "a test", "loader": path,
-             "machines": machines, "initrds": []}
+             "machines": machines, "initrds": [], "on-demand": on_demand}
     return entry | ({"problem": problem} if problem else {})
 
 

@@ -279,7 +279,7 @@ def arch_tree():
             "microcode", "none", microcode=False))),
         "EFI/Linux/arm.efi": program(0xaa64, ((".osrel", release.encode()),
                                               (".linux", kernel("arm")))),
-        "EFI/systemd/systemd-bootx64.efi": program(),
+        "EFI/systemd/systemd-bootx64.efi": program(), "EFI/Arch Linux/grubx64.efi": program(),
         "EFI/BOOT/BOOTX64.EFI": program()}
 
 
@@ -321,7 +321,13 @@ def test_arch(report, folder):
         assert [found.file(number)["name"] for number in unified["initrds"]] == \
             ["arch-6.6.1.efi.ucode", "arch-6.6.1.efi.initrd"]
         assert found.entry("tool")["loader"].lower() == "\\efi\\tools\\shell.efi"
-        assert "loader-systemd-systemd-bootx64.efi" in found.ids
+        loaders = [item for item in found.ids if item not in linux]
+        assert loaders == ["loader-systemd-systemd-bootx64.efi", "loader-arch-linux-grubx64.efi",
+                           "loader-boot-bootx64.efi", "tool"], loaders
+        on_demand = [item["id"] for item in found.index["entries"] if item.get("on-demand")]
+        assert on_demand == ["tool"], on_demand
+        odd = found.entry("loader-arch-linux-grubx64.efi")
+        assert "cannot pass on" in odd["problem"], odd
     with report.test("the same entries as bootctl lists"):
         theirs = bootctl_entries(tree, folder)
         for name in "arch", "arch-lts", "bad", "gone", "arch-6.6.1":

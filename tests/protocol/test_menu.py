@@ -55,6 +55,10 @@ class Daemon:
              linux("raw", "Not for this", 0, 1, problem="not prepared: run setup/linux.sh"),
              linux("huge", "Too large", 0, 2),
              loader("windows", "Windows Boot Manager", r"\EFI\Microsoft\Boot\bootmgfw.efi"),
+             loader("odd", "Odd", r"\EFI\Arch Linux\grubx64.efi", problem="its path is odd"),
+             loader("plain", "Unsaid", r"\EFI\Arch Linux\shimx64.efi"),
+             loader("bad", "Not prepared", r"\EFI\arch\grubx64.efi", problem="not prepared"),
+             loader("shell", "Shell", r"\EFI\shell.efi", on_demand=True),
              mbr(), *more_entries],
             [("vmlinuz-6.1", self.kernel), ("initrd.img-6.1", self.initrd), ("huge.img", None)],
             **options)
@@ -222,6 +226,14 @@ def test_menu(report, daemon):
         script = daemon.choose(ASKS, "entry:windows", on="efi-x86_64")
         assert script.count("sanboot --drive 0x80 --keep --filename ") == 1, script
         assert r"\EFI\Microsoft\Boot\bootmgfw.efi" in script, script
+    with report.test("what cannot be named or is a tool keeps no disk from starting by itself"):
+        script = daemon.page("boot", UNATTENDED, on="efi-x86_64")
+        named = re.findall(r"--filename (\S+)", script)
+        assert named == [r"\EFI\Microsoft\Boot\bootmgfw.efi"], script
+        menu = daemon.page("menu", ASKS, on="efi-x86_64")
+        assert "Shell\n" in menu and "Odd (its path" in menu, menu
+        assert "sanhook" not in daemon.choose(ASKS, "entry:odd", on="efi-x86_64")
+        assert r"shell.efi" in daemon.choose(ASKS, "entry:shell", on="efi-x86_64")
     with report.test("items: a disk for everybody, lines, and one that needs the password"):
         script = daemon.choose(ASKS, "item:rescue")
         assert "sanboot" in script and "clear username" in script and "Booting rescue" in script
@@ -403,6 +415,32 @@ def test_memory(report, daemon):
             daemon.restart()
         record = (daemon.state / "menu-choices").read_text()
         assert f"{UNATTENDED.replace(':', '-')} entry:debian-6.1\n" in record, record
+    with report.test("what the menu had preset is not remembered: a time-out takes it too"):
+        daemon.wait_found()
+        key = daemon.key(STRANGER)
+        menu = daemon.page("menu", STRANGER, more=f"&key={key}")
+        preset = re.search(r"&preset=([^&]+)&choice=", menu)[1]
+        number = re.search(r"--default (e\d+)", menu)[1]
+        assert f":{number}\nset choice {preset}\n" in menu, menu
+        record, name = daemon.state / "menu-choices", STRANGER.replace(":", "-")
+        other = "entry:debian-6.1"
+
+        def choose(choice, offered):
+            assert "sanhook" in daemon.page("entry", STRANGER,
+                                            more=f"&key={key}&preset={offered}&choice={choice}")
+
+        def wait_record(line):
+            wait_for(lambda: f"{line}\n" in record.read_text(), 10, f"record of {line}")
+
+        choose(preset, preset)
+        daemon.choose(ASKS, "disk")
+        wait_record(f"{ASKS.replace(':', '-')} disk")
+        assert name not in record.read_text(), record.read_text()
+        choose(other, preset)
+        wait_record(f"{name} {other}")
+        choose(preset, other)
+        wait_record(f"{name} {preset}")
+        daemon.choose(ASKS, "item:rescue")
     with report.test("a choice that is gone gives way to the configured default"):
         daemon.wait_found()
         daemon.reload(menu='default = "kernel";')

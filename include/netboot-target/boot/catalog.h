@@ -87,7 +87,9 @@ struct boot_entry {
     enum boot_initramfs initramfs;
     bool has_iscsi; /* its initramfs can find an iSCSI disk */
     /* BOOT_ENTRY_LOADER */
-    char *loader; /* "\\EFI\\debian\\shimx64.efi" */
+    char *loader;      /* "\\EFI\\debian\\shimx64.efi" */
+    bool is_on_demand; /* a program that an entry names, such as a shell or a memory test: only
+                        * whoever chooses it starts it */
     /* Why it is shown but not offered ("the initramfs holds no iSCSI: run setup/linux.sh").
      * NULL: it is offered. */
     char *problem;

@@ -31,7 +31,12 @@ void boot_choices_write(struct buffer *out, const struct boot_choices *choices);
 
 /* Whether this machine (an enum boot_machine bit, 0: not known) can start it. */
 bool boot_entry_fits(const struct boot_entry *entry, unsigned machine);
-/* Its files are in memory, so that a person may insist in spite of its problem. */
+/* What this machine's firmware might start of the disk by itself: a loader or boot code. */
+bool boot_entry_starts_disk(const struct boot_entry *entry, unsigned machine);
+/* A loader's path that a script can name: of letters, digits and . : _ - / \ */
+bool boot_loader_is_nameable(const char *path);
+/* Its files are in memory, or a script can name it, so that a person may insist in spite of its
+ * problem. */
 bool boot_entry_is_whole(const struct boot_catalog *catalog, const struct boot_entry *entry);
 
 /*

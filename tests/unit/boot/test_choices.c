@@ -91,11 +91,13 @@ static void test_is_bounded(void **state)
 /* --- what a catalog offers -----------------------------------------------------------------------
  */
 
-enum { KERNEL_UNPREPARED, KERNEL_GOOD, KERNEL_LARGE, LOADER, MBR, ENTRY_COUNT };
+enum { KERNEL_UNPREPARED, KERNEL_GOOD, KERNEL_LARGE, LOADER, TOOL, MBR, ENTRY_COUNT };
 
 static const uint8_t bytes[1];
 static struct boot_catalog_file files[] = {{.data = bytes}, {.data = bytes}, {.data = NULL}};
 static char not_in_memory[] = "its files are not in memory", not_prepared[] = "not prepared";
+static char windows[] = "\\EFI\\Microsoft\\Boot\\bootmgfw.efi", shell[] = "\\EFI\\shell.efi";
+static char with_blank[] = "\\EFI\\Arch Linux\\grubx64.efi", nothing[] = "";
 static struct boot_entry entries[ENTRY_COUNT];
 static const struct boot_catalog catalog = {
     .entries = entries, .entry_count = ENTRY_COUNT, .files = files, .file_count = 3};
@@ -117,8 +119,15 @@ static void begin(void)
                                                 .initrds = {2},
                                                 .initrd_count = 1,
                                                 .problem = not_in_memory};
-    entries[LOADER] = (struct boot_entry){
-        .kind = BOOT_ENTRY_LOADER, .id = "windows", .machines = BOOT_MACHINE_X64};
+    entries[LOADER] = (struct boot_entry){.kind = BOOT_ENTRY_LOADER,
+                                          .id = "windows",
+                                          .machines = BOOT_MACHINE_X64,
+                                          .loader = windows};
+    entries[TOOL] = (struct boot_entry){.kind = BOOT_ENTRY_LOADER,
+                                        .id = "shell",
+                                        .machines = BOOT_MACHINE_X64,
+                                        .loader = shell,
+                                        .is_on_demand = true};
     entries[MBR] =
         (struct boot_entry){.kind = BOOT_ENTRY_MBR, .id = "mbr", .machines = BOOT_MACHINE_BIOS};
 }
@@ -161,6 +170,21 @@ static void test_a_disk_that_is_not_prepared_gives_way(void **state)
     assert_default("disk", &catalog, BOOT_MACHINE_BIOS, "disk");
 }
 
+/* A UEFI shell that an entry names starts no system. */
+static void test_a_tool_is_not_what_the_disk_starts(void **state)
+{
+    (void)state;
+    begin();
+    assert_true(boot_entry_starts_disk(&entries[LOADER], BOOT_MACHINE_X64));
+    assert_false(boot_entry_starts_disk(&entries[LOADER], BOOT_MACHINE_BIOS));
+    assert_true(boot_entry_starts_disk(&entries[MBR], BOOT_MACHINE_BIOS));
+    assert_false(boot_entry_starts_disk(&entries[TOOL], BOOT_MACHINE_X64));
+    assert_false(boot_entry_starts_disk(&entries[KERNEL_GOOD], BOOT_MACHINE_X64));
+    entries[LOADER].problem = not_prepared;
+    assert_default("disk", &catalog, BOOT_MACHINE_X64, "entry:good");
+    assert_default("entry:shell", &catalog, BOOT_MACHINE_X64, "entry:shell");
+}
+
 static void test_what_is_whole(void **state)
 {
     (void)state;
@@ -169,6 +193,11 @@ static void test_what_is_whole(void **state)
     assert_true(boot_entry_is_whole(&catalog, &entries[KERNEL_UNPREPARED]));
     assert_false(boot_entry_is_whole(&catalog, &entries[KERNEL_LARGE]));
     assert_true(boot_entry_is_whole(&catalog, &entries[LOADER]));
+    assert_true(boot_entry_is_whole(&catalog, &entries[MBR]));
+    entries[LOADER].loader = with_blank;
+    assert_false(boot_entry_is_whole(&catalog, &entries[LOADER]));
+    entries[LOADER].loader = nothing;
+    assert_false(boot_entry_is_whole(&catalog, &entries[LOADER]));
 }
 
 int main(void)
@@ -180,6 +209,7 @@ int main(void)
         cmocka_unit_test(test_is_bounded),
         cmocka_unit_test(test_the_default),
         cmocka_unit_test(test_a_disk_that_is_not_prepared_gives_way),
+        cmocka_unit_test(test_a_tool_is_not_what_the_disk_starts),
         cmocka_unit_test(test_what_is_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

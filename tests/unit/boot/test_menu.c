@@ -43,9 +43,17 @@ static void test_offers_what_there_is(void **state)
     assert_has(text, "set wait 10000\n");
     assert_has(text, ":e0\nset choice entry:debian-6.1\ngoto take\n");
     assert_has(text, "/entry.ipxe?mac=");
-    assert_has(text, "&key=00ff&choice=${choice} ||\n");
+    assert_has(text, "&key=00ff&preset=disk&choice=${choice} ||\n");
     assert_has(text, "/reload.ipxe?mac=");
     assert_lacks(text, "login");
+}
+
+/* A BIOS goes on whatever it is told, UEFI's boot manager only after a failure. */
+static void test_leaving_goes_on_to_the_next_device(void **state)
+{
+    const struct boot_menu menu = begin();
+    (void)state;
+    assert_has(menu_script(&menu), ":leave\niseq ${platform} efi || exit 0\nexit 1\n");
 }
 
 static void test_what_has_a_problem_is_not_taken_at_once(void **state)
@@ -235,6 +243,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_offers_what_there_is),
+        cmocka_unit_test(test_leaving_goes_on_to_the_next_device),
         cmocka_unit_test(test_what_has_a_problem_is_not_taken_at_once),
         cmocka_unit_test(test_no_time_out_without_a_good_default),
         cmocka_unit_test(test_who_has_not_logged_in_can),
