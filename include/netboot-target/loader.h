@@ -35,6 +35,8 @@ bool loader_variables_read_environment(struct loader_variables *variables, const
 void loader_variables_read_grub_cfg(struct loader_variables *variables, const char *text,
                                     size_t length);
 const char *loader_variables_get(const struct loader_variables *variables, const char *name);
+/* `text` asks for a variable that is empty. */
+bool loader_lacks(const char *text, const char *name, const struct loader_variables *variables);
 /* Appends `text` with $NAME and ${NAME} filled in. */
 void loader_expand(struct buffer *out, const char *text, const struct loader_variables *variables);
 
@@ -51,9 +53,10 @@ struct loader_entry {
     char *kernel;                            /* path, as the file has it */
     char *initrds[BOOT_ENTRY_INITRDS_LIMIT]; /* paths */
     unsigned initrd_count;
-    char *options;  /* all lines of them, variables filled in */
-    char *efi;      /* path of a program instead of a kernel */
-    int tries_left; /* boot counting; -1: this entry is not counted */
+    char *options;      /* all lines of them, variables filled in */
+    char *efi;          /* path of a program instead of a kernel */
+    bool lacks_options; /* they were to come from $kernelopts, which nothing sets */
+    int tries_left;     /* boot counting; -1: this entry is not counted */
 };
 
 /* Boot Loader Specification, type 1. `file_name`: "debian-6.1.conf", "fedora+2-1.conf". -EINVAL: no

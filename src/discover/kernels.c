@@ -63,24 +63,53 @@ static void resolve_files(const struct place *place, struct candidate *candidate
 /* ── type 1 entries ──────────────────────────────────────────────────────────────────────────────
  */
 
+/* What grub.cfg and grubenv of one folder set. `uuid`: only where grub.cfg names this filesystem;
+ * NULL: always. */
+static void read_grub_folder(struct scan *scan, const struct volume *volume, const char *folder,
+                             const char *uuid, struct loader_variables *variables)
+{
+    char path[LOADER_PATH_BYTES];
+    _cleanup_file_ struct grub_file config = GRUB_FILE_NONE;
+    _cleanup_file_ struct grub_file environment = GRUB_FILE_NONE;
+    if (scan_join(path, folder, "grub.cfg"))
+        scan_read_text(scan, volume, path, &config);
+    if (uuid && (!*uuid || !config.data || !memmem(config.data, config.bytes, uuid, strlen(uuid))))
+        return;
+    if (config.data)
+        loader_variables_read_grub_cfg(variables, (const char *)config.data, config.bytes);
+    if (scan_join(path, folder, "grubenv") && scan_read_text(scan, volume, path, &environment))
+        loader_variables_read_environment(variables, (const char *)environment.data,
+                                          environment.bytes);
+}
+
+/* Enterprise Linux 8 on UEFI keeps GRUB's files beside its loader; /boot only links to them. */
+static void read_efi_folders(const struct place *place, struct loader_variables *variables)
+{
+    struct scan *scan = place->scan;
+    for (unsigned i = 0; i < scan->volume_count; i++) {
+        const struct volume *volume = &scan->volumes[i];
+        if (!volume->is_known || volume->filesystem.kind != LOADER_FILESYSTEM_FAT)
+            continue;
+        const struct grub_folder *names = scan_list(scan, volume, "/EFI");
+        for (unsigned j = 0; j < names->count; j++) {
+            char folder[LOADER_PATH_BYTES];
+            if (names->names[j].is_folder && scan_join(folder, "/EFI", names->names[j].name))
+                read_grub_folder(scan, volume, folder, place->volume->filesystem.uuid, variables);
+        }
+    }
+}
+
 /* GRUB's variables: what its grub.cfg sets, then what its environment says. */
 static struct loader_variables *read_variables(const struct place *place)
 {
     static const char *const folders[] = {"grub2", "grub"};
     struct loader_variables *variables = loader_variables_new();
+    if (variables)
+        read_efi_folders(place, variables);
     for (size_t i = 0; variables && i < ARRAY_SIZE(folders); i++) {
-        char folder[LOADER_PATH_BYTES], path[LOADER_PATH_BYTES];
-        _cleanup_file_ struct grub_file config = GRUB_FILE_NONE;
-        _cleanup_file_ struct grub_file environment = GRUB_FILE_NONE;
-        if (!scan_join(folder, place->folder, folders[i]))
-            continue;
-        if (scan_join(path, folder, "grub.cfg") &&
-            scan_read_text(place->scan, place->volume, path, &config))
-            loader_variables_read_grub_cfg(variables, (const char *)config.data, config.bytes);
-        if (scan_join(path, folder, "grubenv") &&
-            scan_read_text(place->scan, place->volume, path, &environment))
-            loader_variables_read_environment(variables, (const char *)environment.data,
-                                              environment.bytes);
+        char folder[LOADER_PATH_BYTES];
+        if (scan_join(folder, place->folder, folders[i]))
+            read_grub_folder(place->scan, place->volume, folder, NULL, variables);
     }
     return variables;
 }
@@ -132,6 +161,9 @@ static void take_entry(const struct place *place, const char *folder, const char
         add_program(place, candidate);
     else
         resolve_files(place, candidate);
+    if (entry.lacks_options)
+        scan_set_problem(candidate, "its options are in GRUB's variable kernelopts, which nothing "
+                                    "on the disk sets: run grub2-mkconfig in its system");
 }
 
 static void take_entries(const struct place *place)
@@ -370,12 +402,12 @@ static void drop_dirty(struct scan *scan, const struct volume *volume, unsigned 
 {
     if (!volume->filesystem.is_dirty || scan->candidate_count == first)
         return;
-    scan->is_dirty = true;
     const char *kind = loader_filesystem_name(volume->filesystem.kind);
     if (!volume->filesystem.has_journal) {
         scan_note(scan, "the %s filesystem on %s was not unmounted", kind, volume->words);
         return;
     }
+    scan->is_dirty = true;
     scan_note(scan,
               "the %s filesystem on %s was not unmounted, so its kernels are not read; boot "
               "from the disk once, or mount it somewhere and unmount it",

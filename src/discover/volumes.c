@@ -38,36 +38,52 @@ static void name_volume(struct volume *volume)
         snprintf(volume->words, sizeof volume->words, "volume %.*s", 140, device);
 }
 
-/* What is in a partition that none of GRUB's drivers reads: only kinds in which a kernel may be. */
-static void explain_unreadable(struct scan *scan, const struct volume *volume, blkid_loff_t start,
-                               blkid_loff_t bytes)
+static bool has_volumes_within(const struct scan *scan)
+{
+    for (unsigned i = 0; i < scan->volume_count; i++)
+        if (strncmp(scan->volumes[i].device, "loop0", 5) != 0)
+            return true;
+    return false;
+}
+
+/* What is in a partition or volume that none of GRUB's drivers reads: only kinds in which a kernel
+ * may be. */
+static void explain_type(struct scan *scan, const struct volume *volume, const char *type)
 {
     static const struct {
         const char *type; /* of libblkid */
         const char *words;
+        bool is_member; /* of a group, whose volumes tell for themselves */
     } kinds[] = {
-        {"crypto_LUKS",       "is encrypted (LUKS); kernels on a /boot of its own are found"         },
-        {"LVM2_member",       "belongs to an LVM group that is not complete on this disk"            },
-        {"linux_raid_member", "belongs to a RAID that is not complete on this disk"                  },
-        {"ext4",              "has an ext4 filesystem with a feature that GRUB's drivers do not know"},
-        {"xfs",               "has an XFS filesystem with a feature that GRUB's drivers do not know" },
-        {"btrfs",             "has a Btrfs filesystem that GRUB's drivers cannot read"               },
-        {"f2fs",              "has an F2FS filesystem that GRUB's drivers cannot read"               },
-        {"zfs_member",        "has a ZFS filesystem that GRUB's drivers cannot read"                 },
-        {"bcachefs",          "has a bcachefs filesystem, which GRUB's drivers do not know"          },
-        {"erofs",             "has an EROFS filesystem, which GRUB's drivers do not know"            },
+        {"crypto_LUKS",       "is encrypted (LUKS); kernels on a /boot of its own are found",          false},
+        {"LVM2_member",       "belongs to an LVM group that is not complete on this disk",             true },
+        {"linux_raid_member", "belongs to a RAID that is not complete on this disk",                   true },
+        {"ext4",              "has an ext4 filesystem with a feature that GRUB's drivers do not know", false},
+        {"xfs",               "has an XFS filesystem with a feature that GRUB's drivers do not know",  false},
+        {"btrfs",             "has a Btrfs filesystem that GRUB's drivers cannot read",                false},
+        {"f2fs",              "has an F2FS filesystem that GRUB's drivers cannot read",                false},
+        {"zfs_member",        "has a ZFS filesystem that GRUB's drivers cannot read",                  false},
+        {"bcachefs",          "has a bcachefs filesystem, which GRUB's drivers do not know",           false},
+        {"erofs",             "has an EROFS filesystem, which GRUB's drivers do not know",             false},
     };
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+        if (!strcmp(type, kinds[i].type) && !(kinds[i].is_member && has_volumes_within(scan)))
+            scan_note(scan, "%s %s", volume->words, kinds[i].words);
+}
+
+/* `bytes` 0: up to the end of what `descriptor` is. */
+static void explain_unreadable(struct scan *scan, const struct volume *volume, int descriptor,
+                               blkid_loff_t start, blkid_loff_t bytes)
+{
     const char *type;
     blkid_probe probe = blkid_new_probe();
     if (!probe)
         return;
-    if (!blkid_probe_set_device(probe, scan->disk, start, bytes)) {
+    if (!blkid_probe_set_device(probe, descriptor, start, bytes)) {
         blkid_probe_enable_superblocks(probe, 1);
         blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE);
         if (!blkid_do_safeprobe(probe) && !blkid_probe_lookup_value(probe, "TYPE", &type, NULL))
-            for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-                if (!strcmp(type, kinds[i].type))
-                    scan_note(scan, "%s %s", volume->words, kinds[i].words);
+            explain_type(scan, volume, type);
     }
     blkid_free_probe(probe);
 }
@@ -80,14 +96,6 @@ static struct volume *find_number(struct scan *scan, unsigned number)
     return NULL;
 }
 
-static bool has_volumes_within(const struct scan *scan)
-{
-    for (unsigned i = 0; i < scan->volume_count; i++)
-        if (strncmp(scan->volumes[i].device, "loop0", 5) != 0)
-            return true;
-    return false;
-}
-
 static void take_partition(struct scan *scan, blkid_partition partition)
 {
     struct volume *volume = find_number(scan, (unsigned)blkid_partition_get_partno(partition));
@@ -95,8 +103,8 @@ static void take_partition(struct scan *scan, blkid_partition partition)
         return;
     copy(volume->part_uuid, sizeof volume->part_uuid, blkid_partition_get_uuid(partition));
     copy(volume->part_label, sizeof volume->part_label, blkid_partition_get_name(partition));
-    if (!volume->is_known && !has_volumes_within(scan))
-        explain_unreadable(scan, volume, 512 * blkid_partition_get_start(partition),
+    if (!volume->is_known)
+        explain_unreadable(scan, volume, scan->disk, 512 * blkid_partition_get_start(partition),
                            512 * blkid_partition_get_size(partition));
 }
 
@@ -157,15 +165,33 @@ static bool xfs_is_dirty(const struct scan *scan, const struct volume *volume)
     return loader_xfs_log_is_clean(&log.source, &is_clean) != 0 || !is_clean;
 }
 
+/* Its first bytes, through GRUB. -errno: `error` has GRUB's words. */
+static int read_head(const struct scan *scan, const struct volume *volume,
+                     struct grub_file *ret_head, struct error *error)
+{
+    int result = -ENODATA;
+    /* a partition may be smaller */
+    for (uint64_t sectors = LOADER_HEAD_BYTES / 512; result && sectors >= 4; sectors /= 4)
+        result = grub_read_sectors(&scan->grub, volume->device, 0, sectors, ret_head, error);
+    return result;
+}
+
+/* A volume of LVM or RAID has no place of its own on the disk. */
+static void explain_volume(struct scan *scan, const struct volume *volume)
+{
+    struct error error;
+    _cleanup_file_ struct grub_file head = GRUB_FILE_NONE;
+    if (read_head(scan, volume, &head, &error))
+        scan_note(scan, "%s cannot be read: %s", volume->words, error.text);
+    else if (head.data)
+        explain_unreadable(scan, volume, head.descriptor, 0, 0);
+}
+
 static void read_filesystem(struct scan *scan, struct volume *volume)
 {
     struct error error;
     _cleanup_file_ struct grub_file head = GRUB_FILE_NONE;
-    /* a partition may be smaller */
-    for (uint64_t sectors = LOADER_HEAD_BYTES / 512; sectors >= 4; sectors /= 4)
-        if (!grub_read_sectors(&scan->grub, volume->device, 0, sectors, &head, &error))
-            break;
-    if (!head.data)
+    if (read_head(scan, volume, &head, &error) || !head.data)
         return;
     struct loader_filesystem *filesystem = &volume->filesystem;
     loader_filesystem_read(filesystem, head.data, head.bytes);
@@ -226,6 +252,8 @@ int scan_volumes(struct scan *scan, struct error *error)
         struct volume *volume = &scan->volumes[i];
         if (volume->is_known)
             read_filesystem(scan, volume);
+        else if (strncmp(volume->device, "loop0", 5) != 0)
+            explain_volume(scan, volume);
         if (scan->is_partitioned && !strcmp(volume->device, "loop0") &&
             volume->filesystem.kind != LOADER_FILESYSTEM_ISO9660)
             volume->is_known = false; /* what was there before the partitions */

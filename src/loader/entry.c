@@ -94,7 +94,10 @@ static void add_initrds(struct parsing *parsing, struct text value)
 
 static void add_options(struct parsing *parsing, struct text value)
 {
+    _cleanup_free_ char *plain = text_copy(value);
     char *all = expanded(parsing, value);
+    if (plain && loader_lacks(plain, "kernelopts", parsing->variables))
+        parsing->entry->lacks_options = true;
     if (!all)
         return;
     if (parsing->options.length)

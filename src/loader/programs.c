@@ -18,6 +18,7 @@ static const struct loader_program programs[] = {
     {"systemd",        "systemd-bootia32.efi", "systemd-boot",         BOOT_MACHINE_IA32,    true },
     {"systemd",        "systemd-bootaa64.efi", "systemd-boot",         BOOT_MACHINE_ARM64,   true },
     {"refind",         "refind_x64.efi",       "rEFInd",               BOOT_MACHINE_X64,     false},
+    {"opensuse",       "shim.efi",             "openSUSE (shim)",      ANY_MACHINE,          true },
     {"*",              "shimx64.efi",          "%s (shim)",            BOOT_MACHINE_X64,     true },
     {"*",              "shimia32.efi",         "%s (shim)",            BOOT_MACHINE_IA32,    true },
     {"*",              "shimaa64.efi",         "%s (shim)",            BOOT_MACHINE_ARM64,   true },

@@ -127,6 +127,19 @@ const char *loader_variables_get(const struct loader_variables *variables, const
     return variable && variable->value ? variable->value : "";
 }
 
+bool loader_lacks(const char *text, const char *name, const struct loader_variables *variables)
+{
+    if (*loader_variables_get(variables, name))
+        return false;
+    for (const char *at = text; (at = strchr(at, '$')); at++) {
+        const char *start = at + 1 + (at[1] == '{');
+        if (name_length(start, strlen(start)) == strlen(name) &&
+            !strncmp(start, name, strlen(name)))
+            return true;
+    }
+    return false;
+}
+
 void loader_expand(struct buffer *out, const char *text, const struct loader_variables *variables)
 {
     for (const char *at = text; *at;) {

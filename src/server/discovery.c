@@ -22,6 +22,7 @@ struct discovered {
     struct served_lun *lun;
     uint64_t number;
     struct boot_catalog *catalog; /* NULL: none yet */
+    bool is_clean;                /* it was made when all filesystems were */
     struct error problem;
     bool wanted;
     uint64_t not_before_us; /* while `wanted` */
@@ -141,7 +142,7 @@ static unsigned count_offered(const struct boot_catalog *catalog)
  * we saw when it was clean is nearer to the truth. */
 static void keep_result(struct discovered *one, struct boot_catalog *catalog)
 {
-    if (catalog->stale && one->catalog) {
+    if (catalog->stale && one->catalog && one->is_clean) {
         log_notice("a filesystem with kernels was not unmounted, the last clean result stays: "
                    "target=%s lun=%u",
                    one->lun->target->name, one->lun->number);
@@ -152,6 +153,7 @@ static void keep_result(struct discovered *one, struct boot_catalog *catalog)
     }
     boot_catalog_unref(one->catalog);
     one->catalog = catalog;
+    one->is_clean = !catalog->stale;
     if (catalog->entry_count == 0)
         log_info("no kernel and no boot loader was found: target=%s lun=%u", one->lun->target->name,
                  one->lun->number);

@@ -208,6 +208,34 @@ def test_fedora(report, folder):
     return disk
 
 
+def test_enterprise(report, folder):
+    """Enterprise Linux 8 on UEFI: /boot/grub2/grubenv is a link to the EFI system partition."""
+    version = "4.18.0-553.el8_10.x86_64"
+    boot = {f"vmlinuz-{version}": kernel("el8"), f"initramfs-{version}.img": initramfs("dracut"),
+            f"loader/entries/{MACHINE}-{version}.conf": fedora_entry(version, name="AlmaLinux"),
+            "grub2/grubenv": Link("../efi/EFI/almalinux/grubenv")}
+    config = f"search --no-floppy --fs-uuid --set=root {BOOT}\nset tuned_params=\"\"\nblscfg\n"
+    environment = grubenv(kernelopts=f"root=UUID={ROOT} ro crashkernel=auto ")
+    esp = {"EFI/almalinux/grub.cfg": config, "EFI/almalinux/grubenv": environment,
+           "EFI/almalinux/shimx64.efi": program(), "EFI/other/shimx64.efi": program(),
+           "EFI/other/grub.cfg": "search --fs-uuid --set=root 0-0\n",
+           "EFI/other/grubenv": grubenv(kernelopts="root=LABEL=another")}
+    name = f"{MACHINE}-{version}"
+
+    def make(esp):
+        return make_disk(folder / "el8.img", [
+            (EFI, make_fat(folder / "el8.esp", esp, folder)),
+            (LINUX, make_ext4(folder / "el8.boot", boot, folder, BOOT))])
+    with report.test("Enterprise Linux 8 by UEFI: $kernelopts of the EFI system partition"):
+        found = look(make(esp))
+        expect_linux(found, name, kernel=kernel("el8"),
+                     options=f"root=UUID={ROOT} ro crashkernel=auto  ")
+        assert not found.notes, found.notes
+    with report.test("an entry whose $kernelopts nothing sets is not offered"):
+        expect_linux(look(make({path: esp[path] for path in esp if "almalinux/grub" not in path})),
+                     name, problem="kernelopts")
+
+
 def test_silverblue(report, folder):
     """Laid out by ostree itself."""
     system = folder / "sysroot"
@@ -360,6 +388,13 @@ def test_subvolumes(report, folder):
         assert len(found.offered) == 2
 
 
+def make_luks(image):
+    make_file(image, 4 * MIB)
+    with open(image, "r+b") as file:  # LUKS1's header, as far as it is looked at
+        file.write(b"LUKS\xba\xbe\0\1" + b"aes".ljust(32, b"\0") + b"xts".ljust(32, b"\0"))
+    return image
+
+
 def test_lvm(report, folder):
     with report.test("LVM: the root filesystem in a logical volume"):
         image = make_file(folder / "lvm.img", 96 * MIB)
@@ -376,20 +411,29 @@ def test_lvm(report, folder):
                 f'global {{ locking_dir="{system}" event_activation=0 }}\n')
             environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LVM_SYSTEM_DIR": str(system)}
             for command in (["pvcreate", device], ["vgcreate", "vg-a", device],
-                            ["lvcreate", "-an", "-Zn", "-Wn", "-n", "root", "-L", "64M", "vg-a"]):
+                            ["lvcreate", "-an", "-Zn", "-Wn", "-n", "root", "-L", "64M", "vg-a"],
+                            ["lvcreate", "-an", "-Zn", "-Wn", "-n", "new", "-L", "16M", "vg-a"]):
                 run(command[0], "--driverloaded", "n", *command[1:], env=environment)
         run("dd", f"if={root}", f"of={image}", "bs=1M", "seek=1", "conv=notrunc", "status=none")
         found = look(image)
         entry = expect_linux(found, "vmlinuz-6.1.0-13-amd64", kernel=kernel("debian 13"),
                              options="root=/dev/mapper/vg--a-root ro quiet")
         assert "lvm/vg--a-root" in entry["source"], entry
+        assert not found.notes, found.notes
+    with report.test("beside it: a logical volume and a partition that cannot be read, with reasons"):
+        new = make_ext4(folder / "new.lv", {"boot/vmlinuz-1": b"x"}, folder, ROOT, size=16 * MIB,
+                        options=("-O", "casefold,encrypt,metadata_csum_seed"))
+        run("dd", f"if={new}", f"of={image}", "bs=1M", "seek=65", "conv=notrunc", "status=none")
+        found = look(make_disk(folder / "lvm-and.img",
+                               [(LINUX, image), (LINUX, make_luks(folder / "lvm.luks"))]))
+        assert "vmlinuz-6.1.0-13-amd64" in found.offered
+        assert [text.split(" filesystem")[0].split(" (LUKS")[0] for text in found.notes] == \
+            ["partition 2 is encrypted", "volume lvm/vg--a-new has an ext4"], found.notes
 
 
 def test_what_cannot_be_read(report, folder):
     with report.test("what GRUB's drivers cannot read is said with its partition"):
-        luks = make_file(folder / "luks.part", 4 * MIB)
-        with open(luks, "r+b") as file:  # LUKS1's header, as far as it is looked at
-            file.write(b"LUKS\xba\xbe\0\1" + b"aes".ljust(32, b"\0") + b"xts".ljust(32, b"\0"))
+        luks = make_luks(folder / "luks.part")
         new = make_ext4(folder / "new.part", {"boot/vmlinuz-1": b"x"}, folder, ROOT,
                         options=("-O", "casefold,encrypt,metadata_csum_seed"))
         disk = make_disk(folder / "unreadable.img", [(LINUX, luks), (LINUX, new)])
@@ -445,7 +489,8 @@ def test_dirty(report, folder):
             data[at] ^= bit
             esp.write_bytes(data)
             found = look(esp)
-            assert found.index["dirty"] and "arch" in found.offered, found.index
+            assert not found.index["dirty"] and "arch" in found.offered, found.index
+            assert any("FAT" in text and "was not unmounted" in text for text in found.notes)
             data[at] ^= bit
 
 
@@ -661,6 +706,21 @@ def test_daemon_stale(report, folder):
             assert not boot["stale"] and offered(boot) == [], boot
 
 
+def test_daemon_never_clean(report, folder):
+    with report.test("a result that was never clean gives way to the next one"):
+        root = make_ext4(folder / "never.ext4", debian_tree(), folder, ROOT)
+        dirty = copy_while_mounted(root, folder / "never.dirty", folder, write_more)
+        disk = make_disk(folder / "never.img", [("83", dirty)], table="dos")
+        with Daemon(folder / "never", [target("a", disk)]).start() as daemon:
+            boot = wait_found(daemon)
+            assert boot["stale"] and not boot["entries"], boot
+            with open(disk, "r+b") as file:
+                file.write(b"\xeb\x63\x90".ljust(0x180, b"\0") + b"GRUB ")
+            rescan(daemon)
+            boot = boot_of(daemon)
+            assert boot["stale"] and offered(boot) == ["disk"], boot
+
+
 def blob_count(daemon):
     """How many kernels and initrds the daemon has mapped."""
     maps = Path(f"/proc/{daemon.pid}/maps").read_text()
@@ -727,6 +787,7 @@ def main():
     with scratch() as folder:
         debian = test_debian(report, folder)
         fedora = test_fedora(report, folder)
+        test_enterprise(report, folder)
         test_silverblue(report, folder)
         test_arch(report, folder)
         test_subvolumes(report, folder)
@@ -738,6 +799,7 @@ def main():
         test_confinement(report, folder, debian)
         test_daemon(report, folder, debian)
         test_daemon_stale(report, folder)
+        test_daemon_never_clean(report, folder)
         test_daemon_memory(report, folder, debian)
     test_real_debian(report)
     report.finish()

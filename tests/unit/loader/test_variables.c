@@ -59,6 +59,29 @@ static void test_expansion(void **state)
     loader_variables_free(variables);
 }
 
+static void test_what_is_lacking(void **state)
+{
+    static const struct {
+        const char *text;
+        bool lacks;
+    } rows[] = {
+        {"$kernelopts x",   true },
+        {"a ${kernelopts}", true },
+        {"$kernelopts2",    false},
+        {"kernelopts",      false},
+        {"$a $",            false},
+        {"",                false},
+    };
+    struct loader_variables *variables = loader_variables_new();
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_int_equal(loader_lacks(rows[i].text, "kernelopts", variables), rows[i].lacks);
+    loader_variables_read_grub_cfg(variables, TEXT("set kernelopts=ro\n"));
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_false(loader_lacks(rows[i].text, "kernelopts", variables));
+    loader_variables_free(variables);
+}
+
 /* A file full of names costs a bounded amount. */
 static void test_the_limit(void **state)
 {
@@ -79,9 +102,8 @@ static void test_the_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_grub_cfg),
-        cmocka_unit_test(test_expansion),
+        cmocka_unit_test(test_environment), cmocka_unit_test(test_grub_cfg),
+        cmocka_unit_test(test_expansion),   cmocka_unit_test(test_what_is_lacking),
         cmocka_unit_test(test_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
