@@ -224,14 +224,17 @@ int block_find(struct block_io *io, const char *specification, bool whole_disk,
 
 struct block_open_options {
     bool read_only;
-    bool force; /* overrides the checks by name, never a claim the kernel holds */
+    bool look_only; /* claimed and refused as without, but opened for reading: nobody is told of it
+                     */
+    bool force;     /* overrides the checks by name, never a claim the kernel holds */
     enum block_write_mode write_mode;
     bool discard; /* let UNMAP reach the device */
 };
 
 /* Opens and claims exclusively (O_EXCL; a lock on a regular file). -EBUSY names the holder: the
- * mount point, swap, the md/dm/LVM device, or a process. Blocks on disks: at start, or on a worker
- * — then `io` is only stored. On success the caller owns the device. */
+ * mount point, swap, the md/dm/LVM device, or a process. Devices of one `io` may be parts of one
+ * disk that do not overlap, and any number may be read-only. Blocks on disks: at start, or on a
+ * worker — then `io` is only stored. On success the caller owns the device. */
 int block_open(struct block_io *io, const struct block_location *location,
                const struct block_open_options *options, struct block_device **ret_device,
                struct error *error);

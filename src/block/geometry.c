@@ -138,7 +138,7 @@ static int read_device(const struct system_root *root, struct raw_device *raw, b
     return 0;
 }
 
-static int check(const struct raw_device *raw, bool read_only_device, struct error *error)
+static int check(const struct raw_device *raw, bool lacks_writing, struct error *error)
 {
     const struct block_geometry *geometry = &raw->device.geometry;
     if (geometry->logical_block_bytes > LOGICAL_BLOCK_LIMIT)
@@ -151,7 +151,7 @@ static int check(const struct raw_device *raw, bool read_only_device, struct err
     if (!geometry->blocks)
         return error_set(error, -ENOMEDIUM, "%s is empty: it has no medium, or a size of 0",
                          raw->path);
-    if (read_only_device && !geometry->read_only)
+    if (lacks_writing)
         return error_set(error, -EROFS,
                          "%s is read-only: set read-only = true, or make it writable", raw->path);
     return 0;
@@ -162,8 +162,8 @@ int geometry_read(const struct system_root *root, struct raw_device *raw,
 {
     struct block_geometry *geometry = &raw->device.geometry;
     int read_only_device = 0;
-    bool discard = options->discard && !options->read_only;
-    geometry->read_only = options->read_only;
+    geometry->read_only = options->read_only || options->look_only;
+    bool discard = options->discard && !geometry->read_only;
     int r = raw->is_file ? read_file(raw, discard) : read_device(root, raw, discard);
     if (!r)
         r = geometry_count_blocks(raw, &geometry->blocks);
@@ -171,5 +171,5 @@ int geometry_read(const struct system_root *root, struct raw_device *raw,
         return error_set(error, r, "%s does not say its size: %s", raw->path, strerror(-r));
     if (!raw->is_file)
         ioctl(raw->buffered, BLKROGET, &read_only_device);
-    return check(raw, read_only_device != 0, error);
+    return check(raw, read_only_device && !options->read_only, error);
 }

@@ -27,6 +27,12 @@ struct subject {
     struct sysfs_device *kin;
 };
 
+static bool wants_writers(const struct subject *subject)
+{
+    return subject->interest == HOLDERS_OF_READ_ONLY ||
+           subject->interest == HOLDERS_CLAIMING_WRITERS;
+}
+
 static void cleanup_closedir(DIR **directory)
 {
     if (*directory)
@@ -166,7 +172,7 @@ static bool find_mount_seen_by(const struct subject *subject, const char *proces
         char name[PATH_MAX];
         if (!parse_mount(line, &mount) || !mount_is_of(subject, &mount, name, sizeof name))
             continue;
-        if (mount.read_only && subject->interest == HOLDERS_OF_READ_ONLY)
+        if (mount.read_only && wants_writers(subject))
             continue;
         error_set(holder, 0, "%s is mounted on %s", name, mount.point);
         return true;
@@ -252,7 +258,7 @@ static bool find_stacked_on(const struct subject *subject, const struct sysfs_de
     while (listing && (entry = readdir(listing))) {
         char stacked[600];
         if (entry->d_name[0] == '.' ||
-            (subject->interest == HOLDERS_OF_READ_ONLY && !writes(subject->root, entry->d_name)))
+            (wants_writers(subject) && !writes(subject->root, entry->d_name)))
             continue;
         describe_stacked(subject->root, entry->d_name, stacked, sizeof stacked);
         error_set(holder, 0, "%s/%s is part of %s", subject->root->dev, kin->name, stacked);
@@ -283,8 +289,7 @@ static bool is_backed_by_subject(const struct sysfs_device *disk, void *context)
     if (sysfs_read(disk->directory, "loop/backing_file", backing, sizeof backing) <= 0 ||
         !leads_to_subject(search->subject, backing, name, sizeof name))
         return false;
-    if (search->subject->interest == HOLDERS_OF_READ_ONLY &&
-        !writes(search->subject->root, disk->name))
+    if (wants_writers(search->subject) && !writes(search->subject->root, disk->name))
         return false;
     error_set(search->holder, 0, "%s is the backing of the loop device %s/%s", name,
               search->subject->root->dev, disk->name);
@@ -294,7 +299,8 @@ static bool is_backed_by_subject(const struct sysfs_device *disk, void *context)
 static bool find_loop(const struct subject *subject, struct error *holder)
 {
     struct loop_search search = {.subject = subject, .holder = holder};
-    return sysfs_each_disk(subject->root, is_backed_by_subject, &search);
+    return subject->interest != HOLDERS_CLAIMING_WRITERS &&
+           sysfs_each_disk(subject->root, is_backed_by_subject, &search);
 }
 
 /* ── processes ───────────────────────────────────────────────────────────────────────────────── */
@@ -388,7 +394,7 @@ static bool is_user(const struct subject *subject, const char *process, struct e
 
 static bool find_process(const struct subject *subject, struct error *holder)
 {
-    return each_process(subject, is_user, holder);
+    return subject->interest != HOLDERS_CLAIMING_WRITERS && each_process(subject, is_user, holder);
 }
 
 static bool sees_mount(const struct subject *subject, const char *process, struct error *holder)
@@ -405,7 +411,9 @@ static bool sees_mount(const struct subject *subject, const char *process, struc
 /* A container's mount does not show among ours. */
 static bool find_foreign_mount(const struct subject *subject, struct error *holder)
 {
-    return subject->interest == HOLDERS_ANY_OPENER && each_process(subject, sees_mount, holder);
+    bool wanted =
+        subject->interest == HOLDERS_ANY_OPENER || subject->interest == HOLDERS_CLAIMING_WRITERS;
+    return wanted && each_process(subject, sees_mount, holder);
 }
 
 /* ────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -11,9 +11,11 @@
 #include <netboot-target/util/error.h>
 
 enum holder_interest {
-    HOLDERS_OF_WRITABLE,  /* whoever uses it */
-    HOLDERS_OF_READ_ONLY, /* only who may write to it */
-    HOLDERS_ANY_OPENER,   /* also mounts of other namespaces, and who merely has it open */
+    HOLDERS_OF_WRITABLE,      /* whoever uses it */
+    HOLDERS_OF_READ_ONLY,     /* only who may write to it */
+    HOLDERS_CLAIMING_WRITERS, /* who may write to it under a claim of the kernel's; all namespaces
+                               */
+    HOLDERS_ANY_OPENER,       /* also mounts of other namespaces, and who merely has it open */
 };
 
 /* `path` is for messages; `stat` is that of a block device or a regular file. True: it is held, and

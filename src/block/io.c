@@ -29,6 +29,7 @@ int block_io_new(const struct block_io_options *options, struct block_io **ret_i
     struct block_io *io = calloc(1, sizeof *io);
     if (!io)
         return error_set(error, -ENOMEM, "out of memory");
+    claims_init(&io->claims);
     io->workers_per_device =
         options->workers_per_device ? options->workers_per_device : WORKERS_PER_DEVICE_DEFAULT;
     io->workers = workers_new(options->workers ? options->workers : WORKERS_DEFAULT);
@@ -48,6 +49,7 @@ void block_io_free(struct block_io *io)
         return;
     workers_free(io->workers);
     ring_free(io->ring);
+    claims_done(&io->claims);
     free(io);
 }
 

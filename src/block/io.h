@@ -6,6 +6,7 @@
  * (engine_uring.c). An engine ends a request on the loop, from block_io_dispatch().
  */
 #pragma once
+#include "claim.h"
 #include "raw.h"
 
 struct ring;
@@ -13,6 +14,7 @@ struct ring;
 struct block_io {
     struct workers *workers;
     unsigned workers_per_device;
+    struct claims claims;
     struct ring *ring;             /* NULL: reads are for the threads as well */
     struct block_request *refused; /* their result says why; they end at the next dispatch */
 };

@@ -9,7 +9,6 @@
 #include <unistd.h>
 #include <utlist.h>
 
-#include "claim.h"
 #include "geometry.h"
 #include "io.h"
 
@@ -158,7 +157,8 @@ static void raw_close(struct block_device *device)
     if (raw->direct >= 0)
         close(raw->direct);
     if (raw->buffered >= 0)
-        close(raw->buffered); /* the claim ends here */
+        close(raw->buffered);
+    claim_release(raw->claim);
     pthread_mutex_destroy(&raw->lock);
     pthread_mutex_destroy(&raw->flush_lock);
     free(raw->path);
@@ -273,12 +273,12 @@ int block_open(struct block_io *io, const struct block_location *location,
     struct raw_device *raw = raw_new(io, location);
     if (!raw)
         return error_set(error, -ENOMEM, "out of memory");
-    int r = claim_open(&system_root, raw->path, options, &raw->buffered, error);
-    if (!r)
-        r = fstat(raw->buffered, &status) < 0
-                ? error_set(error, -errno, "%s: %s", raw->path, strerror(errno))
-                : 0;
+    int r = claim_open(&io->claims, &system_root, location, options, &raw->claim, &raw->buffered,
+                       error);
+    if (!r && fstat(raw->buffered, &status) < 0)
+        r = error_set(error, -errno, "%s: %s", raw->path, strerror(errno));
     if (!r) {
+        raw->claimed = claim_descriptor(raw->claim);
         raw->is_file = S_ISREG(status.st_mode);
         r = geometry_read(&system_root, raw, options, error);
     }

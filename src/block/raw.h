@@ -1,10 +1,10 @@
 /*
  * raw.h - a block device of the kernel, a regular file, or a range of either, private to this room.
  *
- * Two descriptors: `buffered` carries the claim, the reads through the page cache, flushes and
- * discards; `direct` carries what goes past the page cache. A write must be synchronous there: only
- * then does the kernel drop a page that a reader brought back meanwhile, which an asynchronous
- * direct write to a block device leaves stale for good.
+ * Two descriptors: `buffered` carries the reads through the page cache and flushes; `direct`
+ * carries what goes past the page cache. A write must be synchronous there: only then does the
+ * kernel drop a page that a reader brought back meanwhile, which an asynchronous direct write to a
+ * block device leaves stale for good.
  */
 #pragma once
 #include <pthread.h>
@@ -17,6 +17,8 @@ struct raw_device {
     struct block_device device;
     struct block_io *io;
     char *path;
+    struct claim *claim;
+    int claimed; /* of the claim, for discards */
     int buffered;
     int direct; /* -1: the device cannot */
     bool is_file;

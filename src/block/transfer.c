@@ -310,16 +310,16 @@ static int punch(const struct raw_device *raw, uint64_t offset_bytes, uint64_t l
 {
     uint64_t range[2] = {offset_bytes, length_bytes};
     int r = raw->discard_by_punching
-                ? fallocate(raw->buffered, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                ? fallocate(raw->claimed, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                             (off_t)offset_bytes, (off_t)length_bytes)
-                : ioctl(raw->buffered, BLKDISCARD, range);
+                : ioctl(raw->claimed, BLKDISCARD, range);
     return r < 0 ? -errno : 0;
 }
 
 static int zero(const struct raw_device *raw, uint64_t offset_bytes, uint64_t length_bytes)
 {
-    int r = fallocate(raw->buffered, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
-                      (off_t)offset_bytes, (off_t)length_bytes);
+    int r = fallocate(raw->claimed, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, (off_t)offset_bytes,
+                      (off_t)length_bytes);
     return r < 0 ? -errno : 0;
 }
 

@@ -165,8 +165,9 @@ static void check_boot_files(struct doctor *doctor)
 static void check_lun(struct doctor *doctor, struct block_io *io,
                       const struct config_target *target, const struct config_lun *lun)
 {
-    /* Read-only: an open for writing alone would already tell the machine's device manager. */
-    const struct block_open_options options = {.read_only = true, .force = lun->force};
+    /* An open for writing alone would already tell the machine's device manager. */
+    const struct block_open_options options = {
+        .read_only = lun->read_only, .look_only = true, .force = lun->force};
     struct block_location location;
     struct block_device *device;
     struct error error;

@@ -3,6 +3,7 @@
 
 usage: test_doctor.py NETBOOT-TARGET
 """
+import os
 import re
 import sys
 from pathlib import Path
@@ -128,6 +129,13 @@ def test_files(report, doctor):
                 doctor.expect("a LUN 0", "PROBLEM", "swap")
             finally:
                 run("swapoff", device)
+    with report.test("a disk that the kernel keeps for somebody else"):
+        with loop_device(doctor.disk) as device:
+            doctor.write(CONFIG % (device, doctor.folder / "state"))
+            claim = os.open(device, os.O_RDONLY | os.O_EXCL)
+            doctor.expect("a LUN 0", "PROBLEM", "claimed by another user")
+            os.close(claim)
+            doctor.expect("a LUN 0", "ok", "nobody else has it")
     with report.test("the mistakes of a file are told first"):
         doctor.write("nonsense = 1;\n")
         done = run(PROGRAM, "--doctor", "-c", doctor.file, check=False)

@@ -27,6 +27,9 @@
 static const struct block_open_options writable = {.write_mode = BLOCK_WRITE_AUTO};
 static const struct block_open_options forced = {.write_mode = BLOCK_WRITE_AUTO, .force = true};
 static const struct block_open_options read_only = {.read_only = true};
+static const struct block_open_options forced_read_only = {.read_only = true, .force = true};
+static const struct block_open_options look = {.look_only = true};
+static const struct block_open_options look_read_only = {.look_only = true, .read_only = true};
 
 static struct block_io *io;
 
@@ -109,12 +112,16 @@ static void test_mounted_disk(void **state)
     assert_refused(disk.path, &read_only, -EBUSY, formatted("is mounted on %s", point));
     /* The kernel's claim stands, whatever is forced. */
     assert_refused(disk.path, &forced, -EBUSY, formatted("is mounted on %s", point));
+    assert_refused(disk.path, &forced_read_only, -EBUSY, formatted("is mounted on %s", point));
+    assert_refused(disk.path, &look, -EBUSY, formatted("is mounted on %s", point));
     unmount(point);
 
     /* Readers of both sides do no harm to each other. */
     mount_at(disk.path, mount_point(point), MS_RDONLY);
     assert_opens(disk.path, &read_only);
+    assert_opens(disk.path, &look_read_only);
     assert_refused(disk.path, &writable, -EBUSY, formatted("is mounted on %s", point));
+    assert_refused(disk.path, &look, -EBUSY, formatted("is mounted on %s", point));
     unmount(point);
     assert_opens(disk.path, &writable);
     loop_disk_remove(&disk);
@@ -175,6 +182,9 @@ static void test_mounted_in_another_namespace(void **state)
     const char *because = formatted("is mounted on %s as process %d", point, (int)child);
     assert_refused(disk.path, &writable, -EBUSY, because);
     assert_refused(disk.path, &forced, -EBUSY, because);
+    assert_refused(disk.path, &look, -EBUSY, because);
+    assert_refused(disk.path, &read_only, -EBUSY, because);
+    assert_refused(disk.path, &forced_read_only, -EBUSY, because);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     rmdir(point);
@@ -215,6 +225,7 @@ static void test_swap(void **state)
     assert_refused(disk.path, &writable, -EBUSY, because);
     assert_refused(disk.path, &forced, -EBUSY, because);
     assert_refused(disk.path, &read_only, -EBUSY, because);
+    assert_refused(disk.path, &forced_read_only, -EBUSY, because);
     assert_int_equal(swapoff(partition), 0);
     assert_opens(disk.path, &writable);
     loop_disk_delete_partition(&disk, 1);
@@ -322,11 +333,163 @@ static void test_another_process_writes(void **state)
     assert_refused(disk.path, &writable, -EBUSY, because);
     assert_refused(disk.path, &read_only, -EBUSY, "open for writing");
     assert_opens(disk.path, &forced);
+    assert_opens(disk.path, &forced_read_only);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     assert_opens(disk.path, &writable);
     close(ready[0]);
     close(ready[1]);
+    loop_disk_remove(&disk);
+}
+
+/* Somebody keeps it to himself, and no name shows. */
+static void test_looking_meets_a_nameless_claim(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    loop_disk_make(&disk, DISK_BYTES);
+    int claim = open(disk.path, O_RDONLY | O_EXCL | O_CLOEXEC);
+    assert_true(claim >= 0);
+    assert_refused(disk.path, &writable, -EBUSY, "is claimed by another user");
+    assert_refused(disk.path, &look, -EBUSY, "is claimed by another user");
+    assert_opens(disk.path, &look_read_only);
+    close(claim);
+    assert_opens(disk.path, &look);
+    loop_disk_remove(&disk);
+
+    struct block_device *device;
+    struct error error = {""};
+    loop_disk_make_file(&disk, DISK_BYTES);
+    assert_opens(disk.file, &look);
+    assert_int_equal(try_open(disk.file, &read_only, &device, &error), 0);
+    struct block_io *ours = io;
+    io = make_io(BLOCK_ENGINE_THREADS); /* another daemon, as it were */
+    assert_refused(disk.file, &look, -EBUSY, "is claimed by another user");
+    assert_opens(disk.file, &look_read_only);
+    block_io_free(io);
+    io = ours;
+    block_device_close(device);
+    loop_disk_remove(&disk);
+}
+
+/* What the device manager sees: looking ends in no close of a descriptor that could write. */
+static void test_looking_opens_for_reading(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    struct block_device *device;
+    struct error error = {""};
+    loop_disk_make(&disk, DISK_BYTES);
+    assert_int_equal(try_open(disk.path, &look, &device, &error), 0);
+    struct stat status;
+    struct error holder = {""};
+    assert_int_equal(stat(disk.path, &status), 0);
+    assert_false(holders_find(&system_root, disk.path, &status, HOLDERS_OF_WRITABLE, &holder));
+    uint8_t *page = aligned_buffer(4096, 1);
+    assert_int_equal(carry_out(io, device, BLOCK_WRITE, 0, 4096, page), -EROFS);
+    free(page);
+    block_device_close(device);
+    loop_disk_remove(&disk);
+
+    loop_disk_make_file(&disk, DISK_BYTES);
+    loop_disk_attach(&disk, 512, true);
+    assert_refused(disk.path, &look, -EROFS, "read-only = true");
+    assert_opens(disk.path, &look_read_only);
+    loop_disk_remove(&disk);
+}
+
+/* ── parts of one disk, without partition nodes ──────────────────────────────────────────────── */
+
+static int try_part(const char *path, const struct block_open_options *options, unsigned at_mib,
+                    unsigned mib, struct block_device **ret_device)
+{
+    struct error error = {""};
+    struct block_location location = {.offset_bytes = (uint64_t)at_mib << 20,
+                                      .length_bytes = (uint64_t)mib << 20};
+    snprintf(location.path, sizeof location.path, "%s", path);
+    return block_open(io, &location, options, ret_device, &error);
+}
+
+static struct block_device *open_part(const char *path, const struct block_open_options *options,
+                                      unsigned at_mib, unsigned mib)
+{
+    struct block_device *device = NULL;
+    assert_int_equal(try_part(path, options, at_mib, mib, &device), 0);
+    return device;
+}
+
+static void assert_part_refused(const char *path, const struct block_open_options *options,
+                                unsigned at_mib, unsigned mib)
+{
+    struct block_device *device = NULL;
+    assert_int_equal(try_part(path, options, at_mib, mib, &device), -EBUSY);
+    assert_null(device);
+}
+
+static void assert_others_are_refused(const char *path, const struct block_open_options *options)
+{
+    struct block_io *ours = io;
+    io = make_io(BLOCK_ENGINE_THREADS);
+    assert_part_refused(path, options, 12, 1);
+    block_io_free(io);
+    io = ours;
+}
+
+static void test_parts_of_one_disk(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    uint8_t *page = aligned_buffer(4096, 1);
+    loop_disk_make(&disk, DISK_BYTES);
+    struct block_device *first = open_part(disk.path, &writable, 1, 4);
+    struct block_device *second = open_part(disk.path, &writable, 5, 4);
+    assert_part_refused(disk.path, &writable, 4, 2);
+    assert_part_refused(disk.path, &read_only, 0, 2);
+    assert_part_refused(disk.path, &forced, 8, 1);
+    assert_refused(disk.path, &writable, -EBUSY, formatted("process %d", (int)getpid()));
+    struct block_device *reader = open_part(disk.path, &read_only, 9, 1);
+    /* Each is a disk of its own, with all that the first one can. */
+    struct block_device *const writers[] = {first, second};
+    for (size_t i = 0; i < ARRAY_SIZE(writers); i++) {
+        assert_int_equal(carry_out(io, writers[i], BLOCK_WRITE, 0, 4096, page), 0);
+        assert_int_equal(carry_out(io, writers[i], BLOCK_READ, 0, 4096, page), 0);
+        assert_int_equal(carry_out(io, writers[i], BLOCK_WRITE_ZEROES, 0, 4096, NULL), 0);
+        assert_int_equal(carry_out(io, writers[i], BLOCK_FLUSH, 0, 0, NULL), 0);
+    }
+    /* The claim is there until the last has gone. */
+    block_device_close(first);
+    assert_others_are_refused(disk.path, &writable);
+    assert_others_are_refused(disk.path, &read_only);
+    first = open_part(disk.path, &writable, 1, 4);
+    block_device_close(first);
+    block_device_close(second);
+    assert_others_are_refused(disk.path, &writable);
+    block_device_close(reader);
+    assert_opens(disk.path, &writable);
+    free(page);
+    loop_disk_remove(&disk);
+}
+
+/* Whoever comes first. */
+static void test_reader_before_the_writer_of_another_part(void **state)
+{
+    (void)state;
+    struct loop_disk disk;
+    char point[32];
+    loop_disk_make(&disk, DISK_BYTES);
+    make_filesystem(disk.path);
+    struct block_device *reader = open_part(disk.path, &read_only, 9, 1);
+    /* It is refused, and the reader is none the worse. */
+    mount_at(disk.path, mount_point(point), MS_RDONLY);
+    assert_part_refused(disk.path, &writable, 1, 4);
+    unmount(point);
+    assert_others_are_refused(disk.path, &writable);
+    struct block_device *writer = open_part(disk.path, &writable, 1, 4);
+    assert_part_refused(disk.path, &writable, 9, 1);
+    assert_others_are_refused(disk.path, &read_only);
+    block_device_close(reader);
+    block_device_close(writer);
+    assert_opens(disk.path, &writable);
     loop_disk_remove(&disk);
 }
 
@@ -500,6 +663,8 @@ static void test_stacked(void **state)
         assert_false(is_held(&machine, PARTITION_2, HOLDERS_OF_WRITABLE, &holder));
         assert_int_equal(is_held(&machine, DISK, HOLDERS_OF_READ_ONLY, &holder),
                          stacked[i].holds_when_read_only);
+        assert_int_equal(is_held(&machine, DISK, HOLDERS_CLAIMING_WRITERS, &holder),
+                         stacked[i].holds_when_read_only);
         remove_machine(&machine);
     }
 }
@@ -558,6 +723,10 @@ int main(void)
         cmocka_unit_test(test_two_targets),
         cmocka_unit_test(test_two_targets_on_a_file),
         cmocka_unit_test(test_another_process_writes),
+        cmocka_unit_test(test_looking_meets_a_nameless_claim),
+        cmocka_unit_test(test_looking_opens_for_reading),
+        cmocka_unit_test(test_parts_of_one_disk),
+        cmocka_unit_test(test_reader_before_the_writer_of_another_part),
         cmocka_unit_test(test_what_cannot_be_served),
         cmocka_unit_test(test_free_machine),
         cmocka_unit_test(test_stacked),
