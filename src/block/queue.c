@@ -1,4 +1,5 @@
 /* queue.c - see queue.h */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,13 @@ void queue_done(struct queue *queue)
     if (queue->inflight >= 0)
         close(queue->inflight);
     queue->inflight = -1;
+}
+
+/* An attribute that is held open says so when its disk goes. */
+bool queue_is_lost(const struct queue *queue)
+{
+    char byte;
+    return queue->inflight >= 0 && pread(queue->inflight, &byte, 1, 0) < 0 && errno == ENODEV;
 }
 
 void queue_disturb(struct queue *queue)

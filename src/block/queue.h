@@ -31,6 +31,9 @@ void queue_init(struct queue *queue);
 void queue_open(struct raw_device *raw, const struct system_root *root);
 void queue_done(struct queue *queue);
 
+/* The kernel has taken the disk away. */
+bool queue_is_lost(const struct queue *queue);
+
 /* Something of ours is on its way there. */
 void queue_disturb(struct queue *queue);
 /* Pages were written that the kernel writes back when it likes. */

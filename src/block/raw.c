@@ -97,9 +97,10 @@ static ssize_t raw_send(struct block_device *device, int socket, uint64_t offset
     return n || !length_bytes ? n : -ENXIO;
 }
 
+/* A partition keeps its size when its disk is pulled. */
 static void observe(struct raw_device *raw)
 {
-    if (geometry_count_blocks(raw, &raw->observed_blocks) < 0)
+    if (queue_is_lost(&raw->queue) || geometry_count_blocks(raw, &raw->observed_blocks) < 0)
         raw->observed_blocks = 0;
 }
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "block/loop_disk.h"
+#include "block/raw.h"
 #include "block/requests.h"
 
 #include <netboot-target/util/array.h>
@@ -264,6 +265,30 @@ static void test_gone_is_gone(void **state)
     free(buffer);
 }
 
+/* The size of a partition says nothing when its disk is pulled: the kernel's list of disks does. */
+static void test_pulled_disk_is_gone(void **state)
+{
+    (void)state;
+    enum { NUMBER = 1000 };
+    struct opened opened = open_disk(512, &(struct block_open_options){0});
+    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    ioctl(control, LOOP_CTL_REMOVE, NUMBER); /* of a run that was interrupted */
+    assert_int_equal(ioctl(control, LOOP_CTL_ADD, NUMBER), NUMBER);
+    int attribute = open(formatted("/sys/block/loop%d/inflight", NUMBER), O_RDONLY | O_CLOEXEC);
+    assert_true(attribute >= 0);
+    int *inflight = &raw_of(opened.device)->queue.inflight;
+    assert_true(*inflight >= 0);
+    close(*inflight);
+    *inflight = attribute;
+    block_device_observe(opened.device);
+    assert_int_equal(opened.device->health, BLOCK_HEALTHY);
+    assert_int_equal(ioctl(control, LOOP_CTL_REMOVE, NUMBER), 0);
+    block_device_observe(opened.device);
+    assert_int_equal(opened.device->health, BLOCK_GONE);
+    close(control);
+    close_combination(&opened);
+}
+
 /* The file behind the device ends early: reading beyond is an I/O error of the disk. */
 static void test_real_bad_block_is_named(void **state)
 {
@@ -475,6 +500,7 @@ int main(void)
         cmocka_unit_test(test_bad_ranges),
         cmocka_unit_test(test_shrinks_and_grows_while_open),
         cmocka_unit_test(test_gone_is_gone),
+        cmocka_unit_test(test_pulled_disk_is_gone),
         cmocka_unit_test(test_real_bad_block_is_named),
         cmocka_unit_test(test_geometry),
         cmocka_unit_test(test_alignment_of_a_range),
