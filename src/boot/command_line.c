@@ -5,10 +5,16 @@
  * dracut           dracut.cmdline(7): rd.iscsi.firmware, rd.iscsi.ibft, rd.neednet. No netroot=: a
  *                  released dracut takes the word behind it for the name of a server.
  * initramfs-tools  open-iscsi's script: iscsi_auto. No ip= and no ifname=: it would wait minutes
- * for an interface of that name. BOOTIF names the NIC to its own DHCP client. mkinitcpio       the
- * hook that setup/linux.sh installs listens to iscsi_auto as well.
+ *                  for an interface of that name. BOOTIF names the NIC to its own DHCP client.
+ * mkinitcpio       the hook that setup/linux.sh installs needs no word: it takes the iBFT where
+ *                  there is one. It gets those of initramfs-tools, for other hooks.
+ *
+ * In words instead of by the iBFT (`netroot`): dracut takes the initiator's name from
+ * rd.iscsi.initiator, open-iscsi's script all of it from iscsi_…=; without the name the system
+ * would come as somebody else than iPXE did, and the disk has an owner.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <netboot-target/boot/catalog.h>
@@ -57,6 +63,8 @@ static const char *const always[] = {
     "systemd.mask=hybrid-sleep.target",
     "systemd.mask=suspend-then-hibernate.target",
 };
+
+#define VALUE_BYTES 512u /* of one word of ours */
 
 struct word {
     const char *text;
@@ -198,32 +206,141 @@ static void put_mac(char to[static 18], const char *mac)
     to[i] = '\0';
 }
 
+/* "NAME=VALUE"; nothing where there is no value. */
+static int put_value(struct line *line, const char *name, const char *value, size_t length)
+{
+    char word[VALUE_BYTES];
+    if (!length)
+        return 0;
+    if ((size_t)snprintf(word, sizeof word, "%s=%.*s", name, (int)length, value) >= sizeof word)
+        return error_set(line->error, -E2BIG, "%s of the kernel's command line is too long", name);
+    return put_own(line, word);
+}
+
+static int put_initiator(struct line *line, const char *name)
+{
+    const char *initiator = line->rules->initiator;
+    return initiator ? put_value(line, name, initiator, strlen(initiator)) : 0;
+}
+
 static int put_dracut(struct line *line, const char *mac)
 {
     static const char *const ibft[] = {"rd.iscsi.firmware=1", "rd.iscsi.ibft=1", "rd.neednet=1"};
-    if (!line->rules->netroot)
+    const char *netroot = line->rules->netroot;
+    if (!netroot)
         return put_all(line, ibft, ARRAY_SIZE(ibft));
-    char netroot[512], interface[64], colons[18];
+    char interface[64], colons[18];
     put_mac(colons, mac);
-    snprintf(netroot, sizeof netroot, "netroot=%s", line->rules->netroot);
     snprintf(interface, sizeof interface, "ifname=bootnet:%s", colons);
-    const char *const words[] = {netroot, "rd.neednet=1", interface, "ip=bootnet:dhcp"};
-    return put_all(line, words, ARRAY_SIZE(words));
+    const char *const words[] = {"rd.neednet=1", interface, "ip=bootnet:dhcp"};
+    int result = put_value(line, "netroot", netroot, strlen(netroot));
+    if (!result)
+        result = put_initiator(line, "rd.iscsi.initiator");
+    return result ? result : put_all(line, words, ARRAY_SIZE(words));
+}
+
+/* dracut.cmdline(7): iscsi:[USER:SECRET[:USER:SECRET]@]SERVER:PROTOCOL:PORT:LUN:TARGET, an IPv6
+ * address in brackets. */
+struct netroot {
+    struct word credentials[4]; /* ours, then the target's */
+    struct word server, protocol, port, lun;
+    const char *target;
+};
+
+/* The part up to a colon, and behind it. False: there is no colon. */
+static bool next_part(const char **at, struct word *ret_part)
+{
+    const char *start = *at;
+    const char *end = strchr(*start == '[' ? start + strcspn(start, "]") : start, ':');
+    if (!end)
+        return false;
+    *ret_part = (struct word){.text = start, .length = (size_t)(end - start)};
+    if (*start == '[' && ret_part->length > 2) /* and without brackets */
+        *ret_part = (struct word){.text = start + 1, .length = ret_part->length - 2};
+    *at = end + 1;
+    return true;
+}
+
+static bool read_credentials(struct netroot *to, const char *text, const char *end)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(to->credentials); i++) {
+        size_t length = 0;
+        while (text + length < end && text[length] != ':')
+            length++;
+        to->credentials[i] = (struct word){.text = text, .length = length};
+        text += length;
+        if (text == end)
+            return i == 1 || i == 3;
+        text++;
+    }
+    return false;
+}
+
+static bool read_netroot(struct netroot *to, const char *text)
+{
+    static const char scheme[] = "iscsi:";
+    *to = (struct netroot){0};
+    if (strncmp(text, scheme, sizeof scheme - 1) != 0)
+        return false;
+    const char *at = text + sizeof scheme - 1;
+    const char *credentials_end = strrchr(at, '@');
+    if (credentials_end && credentials_end > at && !read_credentials(to, at, credentials_end))
+        return false;
+    at = credentials_end ? credentials_end + 1 : at;
+    bool is_all = next_part(&at, &to->server) && next_part(&at, &to->protocol) &&
+                  next_part(&at, &to->port) && next_part(&at, &to->lun);
+    to->target = at;
+    return is_all && to->server.length && strspn(at, ":") == 0 && strlen(at) > 4;
+}
+
+/* open-iscsi's script for initramfs-tools (local-top/iscsi). */
+static int put_target(struct line *line)
+{
+    static const char *const credentials[] = {"iscsi_username", "iscsi_password",
+                                              "iscsi_in_username", "iscsi_in_password"};
+    struct netroot netroot;
+    if (!read_netroot(&netroot, line->rules->netroot))
+        return error_set(line->error, -EINVAL,
+                         "kernels.netroot cannot be told to this initramfs: it is not "
+                         "iscsi:SERVER:PROTOCOL:PORT:LUN:TARGET");
+    int result = put_initiator(line, "iscsi_initiator");
+    if (!result)
+        result = put_value(line, "iscsi_target_name", netroot.target, strlen(netroot.target));
+    if (!result)
+        result = put_value(line, "iscsi_target_ip", netroot.server.text, netroot.server.length);
+    if (!result)
+        result = put_value(line, "iscsi_target_port", netroot.port.text, netroot.port.length);
+    for (size_t i = 0; !result && i < ARRAY_SIZE(credentials); i++)
+        result = put_value(line, credentials[i], netroot.credentials[i].text,
+                           netroot.credentials[i].length);
+    return result;
 }
 
 static int put_tools(struct line *line, const char *mac)
 {
     char interface[64];
     snprintf(interface, sizeof interface, "BOOTIF=01-%s", mac);
-    const char *const words[] = {"iscsi_auto", interface};
-    return put_all(line, words, ARRAY_SIZE(words));
+    int result = line->rules->netroot ? put_target(line) : put_own(line, "iscsi_auto");
+    return result ? result : put_own(line, interface);
+}
+
+static int put_mkinitcpio(struct line *line, const char *mac)
+{
+    if (line->rules->netroot)
+        return error_set(
+            line->error, -EINVAL,
+            "kernels.netroot cannot be told to this initramfs: mkinitcpio's hook finds "
+            "the disk by the iBFT alone");
+    return put_tools(line, mac);
 }
 
 /* What an unknown one does not know it ignores. */
 static int put_unknown(struct line *line, const char *mac)
 {
     int result = put_dracut(line, mac);
-    return result ? result : put_own(line, "iscsi_auto");
+    if (result)
+        return result;
+    return line->rules->netroot ? put_target(line) : put_own(line, "iscsi_auto");
 }
 
 static int put_line(struct line *line, const struct boot_entry *entry, const char *mac)
@@ -232,7 +349,7 @@ static int put_line(struct line *line, const struct boot_entry *entry, const cha
         [BOOT_INITRAMFS_UNKNOWN] = put_unknown,
         [BOOT_INITRAMFS_DRACUT] = put_dracut,
         [BOOT_INITRAMFS_TOOLS] = put_tools,
-        [BOOT_INITRAMFS_MKINITCPIO] = put_tools,
+        [BOOT_INITRAMFS_MKINITCPIO] = put_mkinitcpio,
     };
     const char *options = entry->options;
     const char *more = line->rules->append ? line->rules->append : "";

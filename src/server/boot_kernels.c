@@ -13,7 +13,7 @@
 #include <netboot-target/util/random.h>
 
 #define KEY_BYTES    16u /* 128 bits that nobody can guess */
-#define FILES_LIMIT  64u
+#define FILES_LIMIT  256u
 #define FILE_LIFE_MS 600000u
 
 /* A file that a script was sent with the URL of. It stays what it is through a rescan. */
@@ -57,10 +57,13 @@ static void on_expiry(struct ev_loop *loop, ev_timer *watcher, int events)
         ev_timer_stop(loop, watcher);
 }
 
+/* The same kernel on many disks is in memory once, compared byte by byte (discovery_blobs.h), and
+ * has one URL. Its digest would not do: that is the word of whoever read the other disk. */
 static struct named_file *find_blob(struct boot_kernels *kernels, const struct boot_blob *blob)
 {
     for (unsigned i = 0; i < kernels->file_count; i++)
-        if (kernels->files[i].blob == blob)
+        if (kernels->files[i].blob->data == blob->data &&
+            kernels->files[i].blob->bytes == blob->bytes)
             return &kernels->files[i];
     return NULL;
 }

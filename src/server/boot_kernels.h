@@ -1,7 +1,8 @@
 /*
  * boot_kernels.h - kernels and initrds on their way to clients. A script names each by a URL that
  * nobody can guess and that is good for some minutes; until then the file stays what it is,
- * whatever a rescan finds. At most 64 of them: they may be more than discovery.memory holds.
+ * whatever a rescan finds. At most 256 of them, the one that was named longest ago makes room: they
+ * may be more than discovery.memory holds. Machines with the same kernel share one.
  */
 #pragma once
 #include "internal.h"

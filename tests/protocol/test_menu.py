@@ -24,6 +24,7 @@ from lab.report import LabError, Report  # noqa: E402
 PROGRAM = sys.argv[1]
 UNATTENDED, ASKS, CLOSED = "52:54:00:ab:cd:01", "52:54:00:ab:cd:02", "52:54:00:ab:cd:03"
 OWN, STRANGER = "52:54:00:ab:cd:04", "52:54:00:ab:cd:ff"
+SEAT = "52:54:00:ab:cd:05"
 SECRET = re.compile(r"[A-Za-z0-9._]{16}")
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -34,7 +35,7 @@ class Daemon:
         self.discovery = FakeDiscovery(self.folder / "discovery")
         self.kernel = self.file("vmlinuz-6.1", 3_000_001)
         self.initrd = self.file("initrd.img-6.1", 5_000_003)
-        for name in "disk", "rescue", "vault", "own.img":
+        for name in "disk", "rescue", "vault", "own.img", "seat.img":
             with open(self.folder / name, "wb") as disk:
                 disk.truncate(16 << 20)
         self.config = self.folder / "netboot.conf"
@@ -81,7 +82,8 @@ class Daemon:
               {{ mac = "{UNATTENDED}"; target = "laptop" }},
               {{ mac = "{ASKS}"; target = "laptop"; menu = true }},
               {{ mac = "{CLOSED}"; target = "laptop"; menu = true; open = false }},
-              {{ mac = "{OWN}"; target = "laptop"; device = "{self.folder}/own.img" }} );
+              {{ mac = "{OWN}"; target = "laptop"; device = "{self.folder}/own.img" }},
+              {{ mac = "{SEAT}"; target = "laptop"; device = "{self.folder}/seat.img" }} );
             menu = {{ user = "me"; timeout = "7s"; {menu}
               items = ( {{ name = "rescue"; title = "Rescue"; target = "rescue" }},
                         {{ name = "vault"; title = "Vault"; target = "vault" }},
@@ -335,6 +337,13 @@ def test_kernels(report, daemon):
             assert status == 200 and body == file.read_bytes(), (path, status, len(body))
         assert daemon.says("path=/kernel/*/* status=200"), "told without the key"
         assert kernel.split("/")[2] not in daemon.log.read_text()
+    with report.test("machines with images of their own and the same kernel share its URL"):
+        def url(mac):
+            wait_for(lambda: daemon.script("menu", mac)[0] == 200, 15, "own image")
+            wait_for(lambda: "Debian" in daemon.page("menu", mac), 15, "its catalog")
+            return re.search(r"http://[^/]+(/kernel/[^ ]+)", daemon.choose(mac, "entry:debian-6.1"))[1]
+
+        assert url(OWN) == url(SEAT) == kernel, (url(OWN), url(SEAT), kernel)
     with report.test("parts of them, and many requests on one connection"):
         status, head, body = daemon.get(kernel, "-r", "1000000-1000999")
         assert status == 206 and body == daemon.kernel.read_bytes()[1000000:1001000], head

@@ -219,14 +219,16 @@ list() {
     done
 }
 """
-OWN_WORDS = "BOOT_IMAGE=(hd0)/vmlinuz initrd=a rd.iscsi.firmware=1 rd.neednet=1 ip=ibft systemd.mask=sleep.target"
+OWN_WORDS = ("BOOT_IMAGE=(hd0)/vmlinuz initrd=a rd.iscsi.firmware=1 rd.neednet=1 ip=ibft noresume "
+             "systemd.mask=sleep.target systemd.mask=suspend.target systemd.mask=hibernate.target "
+             "systemd.mask=hybrid-sleep.target systemd.mask=suspend-then-hibernate.target")
 
 
 def linux_root(folder):
     root = BusyboxRoot(folder)
     root.write("/etc/fstab", "UUID=1 / ext4 defaults 0 1\n")
     root.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
-    root.write("/proc/cmdline", f"{OWN_WORDS} root=UUID=1 ro quiet\n")
+    root.write("/proc/cmdline", f"{OWN_WORDS} root=UUID=1 ro systemd.mask=own.target quiet\n")
     root.write("/lib/modules/6.9/modules.dep")
     root.write("/state/packages", "bash\n")
     root.write("/usr/lib/systemd/system/iscsi.service")
@@ -357,7 +359,8 @@ def linux(report, script, name, folder):
             expect(path.stat().st_mode & 0o777 == 0o600, oct(path.stat().st_mode))
     if name == "Fedora":
         with report.test("the words of a boot over the network stay out of /etc/kernel/cmdline"):
-            expect(root.read("/etc/kernel/cmdline") == "root=UUID=1 ro quiet\n", root.read("/etc/kernel/cmdline"))
+            expect(root.read("/etc/kernel/cmdline") == "root=UUID=1 ro systemd.mask=own.target quiet\n",
+                   root.read("/etc/kernel/cmdline"))
     with report.test(f"{name}: uninstall restores everything"):
         runs(root, script, "uninstall", 0, "Done:")
         same(before, root.fingerprint(*FOLDERS))

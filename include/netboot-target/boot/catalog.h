@@ -151,14 +151,17 @@ struct boot_command_line_rules {
     const char *const *remove; /* `cmdline-remove`: words, "name" also takes name=… away */
     unsigned remove_count;
     bool keep_quiet;
-    const char *netroot; /* explicit mode: "iscsi:…" instead of the iBFT; NULL: iBFT */
+    const char *netroot;   /* explicit mode, dracut's "iscsi:SERVER:PROTOCOL:PORT:LUN:TARGET"
+                            * instead of the iBFT; NULL: iBFT */
+    const char *initiator; /* with netroot: the name that owns the disk; NULL: the system's own */
 };
 
 /*
  * The words with which this entry's initramfs finds the disk, behind the disk's own options without
  * those that break (resume=, BOOT_IMAGE, initrd= …), sleep and hibernation masked.
  * `mac`: "52-54-00-ab-cd-ef" of the client, for BOOTIF. 0; -E2BIG: longer than a kernel takes;
- * -EINVAL: holds what cannot stand in a script; `error` says which.
+ * -EINVAL: holds what cannot stand in a script, or this initramfs cannot be told by words; `error`
+ * says which.
  */
 int boot_command_line(struct buffer *out, const struct boot_entry *entry, const char *mac,
                       const struct boot_command_line_rules *rules, struct error *error);

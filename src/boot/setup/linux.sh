@@ -28,6 +28,7 @@ chap_target_user='@CHAP_TARGET_USER@'
 chap_target_secret='@CHAP_TARGET_SECRET@'
 
 name=netboot-initiator
+sleeps='suspend hibernate hybrid-sleep suspend-then-hibernate'
 state=/var/lib/$name
 ibft=/sys/firmware/ibft
 
@@ -247,9 +248,8 @@ all_files() {
     for unit in open-iscsi iscsi; do
         is_unit $unit.service && say /etc/systemd/system/$unit.service.d/$name.conf
     done
-    for unit in systemd-suspend systemd-hibernate systemd-hybrid-sleep \
-        systemd-suspend-then-hibernate; do
-        say /etc/systemd/system/$unit.service.d/$name.conf
+    for kind in $sleeps; do
+        say "/etc/systemd/system/systemd-$kind.service.d/$name.conf"
     done
     wants_kernel_cmdline && say /etc/kernel/cmdline
     return 0
@@ -495,12 +495,20 @@ ConditionPathExists=!/sys/firmware/ibft/initiator
 END
 }
 
+is_sleep() {
+    case " sleep $sleeps " in
+    *" ${1%.target} "*) ;;
+    *) return 1 ;;
+    esac
+}
+
+# Without what the server of the boot menu adds to a kernel's line.
 contents_kernel_cmdline() {
     tr ' ' '\n' </proc/cmdline | while read -r word; do
         case $word in
         "" | BOOT_IMAGE=* | initrd=* | rd.iscsi.* | rd.neednet* | ip=* | ifname=* | netroot=* | BOOTIF=* | \
-            iscsi_* | systemd.mask=sleep.target | systemd.mask=suspend.target | \
-            systemd.mask=hibernate.target | noresume) ;;
+            iscsi_* | noresume) ;;
+        systemd.mask=*.target) is_sleep "${word#*=}" || printf '%s ' "$word" ;;
         *) printf '%s ' "$word" ;;
         esac
     done | sed 's/ $//'

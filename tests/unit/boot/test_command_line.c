@@ -72,6 +72,64 @@ static void test_words(void **state)
     }
 }
 
+#define NETROOT    "iscsi:192.0.2.1::3261:1:iqn.x:y:z"
+#define INITIATOR  "iqn.2010-04.org.ipxe:" MAC
+#define DRACUT_NET " rd.neednet=1 ifname=bootnet:52:54:00:ab:cd:ef ip=bootnet:dhcp"
+
+/* The system comes by the name that iPXE came by: it owns the disk. */
+static void test_netroot(void **state)
+{
+    static const struct {
+        enum boot_initramfs initramfs;
+        const char *netroot, *initiator, *line;
+    } rows[] = {
+        {BOOT_INITRAMFS_DRACUT,  NETROOT,                             INITIATOR,
+         "netroot=" NETROOT " rd.iscsi.initiator=" INITIATOR DRACUT_NET MASKS},
+        {BOOT_INITRAMFS_TOOLS,   NETROOT,                             INITIATOR,
+         "iscsi_initiator=" INITIATOR " iscsi_target_name=iqn.x:y:z iscsi_target_ip=192.0.2.1 "
+         "iscsi_target_port=3261 BOOTIF=01-" MAC MASKS                       },
+        {BOOT_INITRAMFS_TOOLS,   "iscsi:u:p@192.0.2.1::::iqn.x",      NULL,
+         "iscsi_target_name=iqn.x iscsi_target_ip=192.0.2.1 iscsi_username=u iscsi_password=p "
+         "BOOTIF=01-" MAC MASKS                                              },
+        {BOOT_INITRAMFS_TOOLS,   "iscsi:u:p:v:q@[fd00::1]:6:::iqn.x", NULL,
+         "iscsi_target_name=iqn.x iscsi_target_ip=fd00::1 iscsi_username=u iscsi_password=p "
+         "iscsi_in_username=v iscsi_in_password=q BOOTIF=01-" MAC MASKS      },
+        {BOOT_INITRAMFS_UNKNOWN, NETROOT,                             NULL,
+         "netroot=" NETROOT DRACUT_NET " iscsi_target_name=iqn.x:y:z iscsi_target_ip=192.0.2.1 "
+         "iscsi_target_port=3261" MASKS                                      },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const struct boot_command_line_rules rules = {.netroot = rows[i].netroot,
+                                                      .initiator = rows[i].initiator};
+        assert_int_equal(line_of(rows[i].initramfs, "", &rules), 0);
+        assert_string_equal(made.text, rows[i].line);
+    }
+}
+
+static void test_netroot_that_cannot_be_told(void **state)
+{
+    static const char *const rows[] = {"iscsi",
+                                       "nfs:192.0.2.1:/x",
+                                       "iscsi:192.0.2.1:::iqn.x",
+                                       "iscsi:::::iqn.x",
+                                       "iscsi:192.0.2.1::::",
+                                       "iscsi:u@192.0.2.1::::iqn.x",
+                                       "iscsi:a:b:c:d:e@192.0.2.1::::iqn.x",
+                                       "iscsi:[fd00::1::::iqn.x",
+                                       "iscsi:192.0.2.1:::::eth0:iqn.x"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const struct boot_command_line_rules rules = {.netroot = rows[i]};
+        assert_int_equal(line_of(BOOT_INITRAMFS_TOOLS, "", &rules), -EINVAL);
+        assert_string_equal(made.text, "");
+        assert_non_null(strstr(why.text, "kernels.netroot"));
+    }
+    const struct boot_command_line_rules good = {.netroot = NETROOT};
+    assert_int_equal(line_of(BOOT_INITRAMFS_MKINITCPIO, "", &good), -EINVAL);
+    assert_non_null(strstr(why.text, "iBFT"));
+}
+
 /* iPXE would not pass these on as they are. */
 static void test_what_cannot_stand_in_a_script(void **state)
 {
@@ -124,6 +182,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),
+        cmocka_unit_test(test_netroot),
+        cmocka_unit_test(test_netroot_that_cannot_be_told),
         cmocka_unit_test(test_what_cannot_stand_in_a_script),
         cmocka_unit_test(test_the_length),
         cmocka_unit_test(test_it_appends),
