@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include "find.h"
+#include "io.h"
 #include "probe.h"
 
 #include <netboot-target/util/array.h>
+#include <netboot-target/util/log.h>
 
 #define MATCH_LIMIT   16u
 #define STACKED_DEPTH 8u
@@ -39,7 +41,20 @@ struct match {
     uint64_t length_bytes; /* 0: the whole disk */
 };
 
+/* What is looked for on one disk, and found there. It may outlive its search, if the disk hangs. */
+struct look {
+    struct probe_work work;
+    const struct tag *tag;
+    char *value;
+    char path[PATH_MAX];
+    struct sysfs_device disk;
+    int error; /* -errno: it cannot be read */
+    unsigned count;
+    struct match matches[MATCH_LIMIT];
+};
+
 struct search {
+    struct probes *probes;
     const struct system_root *root;
     const struct tag *tag;
     const char *value;
@@ -52,15 +67,15 @@ struct search {
 
 /* ── looking at one disk ─────────────────────────────────────────────────────────────────────── */
 
-static bool is_value(const struct search *search, const char *found)
+static bool is_value(const struct look *look, const char *found)
 {
     if (!found)
         return false;
-    bool hexadecimal = strstr(search->tag->prefix, "UUID") != NULL;
-    return hexadecimal ? !strcasecmp(found, search->value) : !strcmp(found, search->value);
+    bool hexadecimal = strstr(look->tag->prefix, "UUID") != NULL;
+    return hexadecimal ? !strcasecmp(found, look->value) : !strcmp(found, look->value);
 }
 
-static bool superblock_matches(const struct search *search, int descriptor, uint64_t offset_bytes,
+static bool superblock_matches(const struct look *look, int descriptor, uint64_t offset_bytes,
                                uint64_t length_bytes)
 {
     const char *found = NULL;
@@ -70,30 +85,26 @@ static bool superblock_matches(const struct search *search, int descriptor, uint
     blkid_probe_enable_superblocks(probe, 1);
     blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL);
     return !blkid_do_safeprobe(probe) &&
-           !blkid_probe_lookup_value(probe, search->tag->name, &found, NULL) &&
-           is_value(search, found);
+           !blkid_probe_lookup_value(probe, look->tag->name, &found, NULL) && is_value(look, found);
 }
 
-static void add_match(struct search *search, const struct sysfs_device *disk, uint64_t offset_bytes,
-                      uint64_t length_bytes)
+static void add_match(struct look *look, uint64_t offset_bytes, uint64_t length_bytes)
 {
-    if (search->count < MATCH_LIMIT)
-        search->matches[search->count++] = (struct match){
-            .disk = *disk, .offset_bytes = offset_bytes, .length_bytes = length_bytes};
+    if (look->count < MATCH_LIMIT)
+        look->matches[look->count++] = (struct match){
+            .disk = look->disk, .offset_bytes = offset_bytes, .length_bytes = length_bytes};
 }
 
-static bool partition_matches(const struct search *search, int descriptor,
-                              blkid_partition partition, uint64_t offset_bytes,
-                              uint64_t length_bytes)
+static bool partition_matches(const struct look *look, int descriptor, blkid_partition partition,
+                              uint64_t offset_bytes, uint64_t length_bytes)
 {
-    if (search->tag->of_partition)
-        return is_value(search, search->tag->of_partition(partition));
+    if (look->tag->of_partition)
+        return is_value(look, look->tag->of_partition(partition));
     return !blkid_partition_is_extended(partition) &&
-           superblock_matches(search, descriptor, offset_bytes, length_bytes);
+           superblock_matches(look, descriptor, offset_bytes, length_bytes);
 }
 
-static void search_partitions(struct search *search, const struct sysfs_device *disk,
-                              int descriptor)
+static void look_at_partitions(struct look *look, int descriptor)
 {
     _cleanup_probe_ blkid_probe probe = probe_new(descriptor, 0, 0);
     blkid_partlist partitions = probe ? blkid_probe_get_partitions(probe) : NULL;
@@ -102,30 +113,87 @@ static void search_partitions(struct search *search, const struct sysfs_device *
         blkid_partition partition = blkid_partlist_get_partition(partitions, i);
         uint64_t offset = (uint64_t)blkid_partition_get_start(partition) * PROBE_SECTOR_BYTES;
         uint64_t length = (uint64_t)blkid_partition_get_size(partition) * PROBE_SECTOR_BYTES;
-        bool inside = offset < disk->size_bytes && length <= disk->size_bytes - offset;
-        if (inside && length && partition_matches(search, descriptor, partition, offset, length))
-            add_match(search, disk, offset, length);
+        bool inside = offset < look->disk.size_bytes && length <= look->disk.size_bytes - offset;
+        if (inside && length && partition_matches(look, descriptor, partition, offset, length))
+            add_match(look, offset, length);
     }
+}
+
+static void look_run(struct probe_work *work)
+{
+    struct look *look = container_of(work, struct look, work);
+    _cleanup_close_ int descriptor = open(look->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0) {
+        look->error = -errno;
+        return;
+    }
+    look_at_partitions(look, descriptor);
+    /* A hybrid image shows its filesystem at the beginning of the disk and in a partition. */
+    if (!look->count && look->tag->name && superblock_matches(look, descriptor, 0, 0))
+        add_match(look, 0, 0);
+}
+
+static void look_free(struct probe_work *work)
+{
+    struct look *look = container_of(work, struct look, work);
+    free(look->value);
+    free(look);
+}
+
+static struct look *look_new(const struct search *search, const struct sysfs_device *disk)
+{
+    struct look *look = calloc(1, sizeof *look);
+    char *value = strdup(search->value);
+    if (!look || !value) {
+        free(look);
+        free(value);
+        return NULL;
+    }
+    look->work = (struct probe_work){.run = look_run, .free = look_free};
+    look->tag = search->tag;
+    look->value = value;
+    look->disk = *disk;
+    snprintf(look->path, sizeof look->path, "%s/%s", search->root->dev, disk->name);
+    return look;
+}
+
+/* One disk that hangs must not keep those from being found that do not. */
+static int look_at(const struct search *search, const struct sysfs_device *disk,
+                   struct look **ret_look)
+{
+    struct look *look = look_new(search, disk);
+    if (!look)
+        return -ENOMEM;
+    int r = probes_run(search->probes, disk->device, &look->work);
+    if (r == -ETIMEDOUT) {
+        log_warning("a disk does not answer and is passed over until it does; device=%s/%s",
+                    search->root->dev, disk->name);
+        return r;
+    }
+    if (!r && look->error)
+        r = look->error;
+    if (r < 0) {
+        look_free(&look->work);
+        return r == -EBUSY ? -ETIMEDOUT : r;
+    }
+    *ret_look = look;
+    return 0;
 }
 
 static bool search_disk(const struct sysfs_device *disk, void *context)
 {
     struct search *search = context;
-    char path[PATH_MAX];
-    unsigned before = search->count;
-    snprintf(path, sizeof path, "%s/%s", search->root->dev, disk->name);
-    _cleanup_close_ int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct look *look = NULL;
+    int r = look_at(search, disk, &look);
     search->disks++;
-    if (descriptor < 0) {
+    if (r < 0) {
         search->unreadable++;
-        search->why_unreadable = errno;
+        search->why_unreadable = -r;
         return false;
     }
-    search_partitions(search, disk, descriptor);
-    /* A hybrid image shows its filesystem at the beginning of the disk and in a partition. */
-    if (search->count == before && search->tag->name &&
-        superblock_matches(search, descriptor, 0, 0))
-        add_match(search, disk, 0, 0);
+    for (unsigned i = 0; i < look->count && search->count < MATCH_LIMIT; i++)
+        search->matches[search->count++] = look->matches[i];
+    look_free(&look->work);
     return false;
 }
 
@@ -210,7 +278,8 @@ static int choose(struct search *search, const char *specification, bool whole_d
     if (search->unreadable)
         return error_set(
             error, -ENOENT, "%s is on none of the %u disks here, %u of which cannot be read (%s)",
-            specification, search->disks, search->unreadable, strerror(search->why_unreadable));
+            specification, search->disks, search->unreadable,
+            search->why_unreadable == ETIMEDOUT ? "no answer" : strerror(search->why_unreadable));
     return error_set(error, -ENOENT, "%s is on none of the %u disks here", specification,
                      search->disks);
 }
@@ -251,7 +320,7 @@ static void locate(const struct system_root *root, const struct match *match, bo
     *ret_location = location;
 }
 
-static int find_tag(const struct system_root *root, const struct tag *tag,
+static int find_tag(struct probes *probes, const struct system_root *root, const struct tag *tag,
                     const char *specification, bool whole_disk, struct block_location *ret_location,
                     struct error *error)
 {
@@ -261,6 +330,7 @@ static int find_tag(const struct system_root *root, const struct tag *tag,
     _cleanup_free_ struct search *search = calloc(1, sizeof *search);
     if (!search)
         return error_set(error, -ENOMEM, "out of memory");
+    search->probes = probes;
     search->root = root;
     search->tag = tag;
     search->value = value;
@@ -292,12 +362,12 @@ static int find_path(const struct system_root *root, const char *path, bool whol
     return 0;
 }
 
-int find_in(const struct system_root *root, const char *specification, bool whole_disk,
-            struct block_location *ret_location, struct error *error)
+int find_in(struct probes *probes, const struct system_root *root, const char *specification,
+            bool whole_disk, struct block_location *ret_location, struct error *error)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(tags); i++) {
         if (!strncmp(specification, tags[i].prefix, strlen(tags[i].prefix)))
-            return find_tag(root, &tags[i], specification, whole_disk, ret_location, error);
+            return find_tag(probes, root, &tags[i], specification, whole_disk, ret_location, error);
     }
     return find_path(root, specification, whole_disk, ret_location, error);
 }
@@ -305,6 +375,5 @@ int find_in(const struct system_root *root, const char *specification, bool whol
 int block_find(struct block_io *io, const char *specification, bool whole_disk,
                struct block_location *ret_location, struct error *error)
 {
-    (void)io;
-    return find_in(&system_root, specification, whole_disk, ret_location, error);
+    return find_in(io->probes, &system_root, specification, whole_disk, ret_location, error);
 }

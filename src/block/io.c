@@ -32,9 +32,10 @@ int block_io_new(const struct block_io_options *options, struct block_io **ret_i
     claims_init(&io->claims);
     io->workers_per_device =
         options->workers_per_device ? options->workers_per_device : WORKERS_PER_DEVICE_DEFAULT;
+    io->probes = probes_new(PROBES_PATIENCE_MS);
     io->workers = workers_new(options->workers ? options->workers : WORKERS_DEFAULT);
-    int r = io->workers ? start_ring(io, options->engine, error)
-                        : error_set(error, -ENOMEM, "out of memory");
+    int r = io->workers && io->probes ? start_ring(io, options->engine, error)
+                                      : error_set(error, -ENOMEM, "out of memory");
     if (r < 0) {
         block_io_free(io);
         return r;
@@ -50,6 +51,7 @@ void block_io_free(struct block_io *io)
     workers_free(io->workers);
     ring_free(io->ring);
     claims_done(&io->claims);
+    probes_free(io->probes);
     free(io);
 }
 

@@ -7,6 +7,7 @@
  */
 #pragma once
 #include "claim.h"
+#include "probes.h"
 #include "raw.h"
 
 struct ring;
@@ -15,6 +16,7 @@ struct block_io {
     struct workers *workers;
     unsigned workers_per_device;
     struct claims claims;
+    struct probes *probes;
     struct ring *ring;             /* NULL: reads are for the threads as well */
     struct block_request *refused; /* their result says why; they end at the next dispatch */
 };

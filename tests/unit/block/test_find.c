@@ -4,10 +4,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/random.h>
+#include <sys/sysmacros.h>
 
 #include <cmocka.h>
 
 #include "block/find.h"
+#include "block/hanging_work.h"
+#include "block/io.h"
 #include "block/loop_disk.h"
 #include "block/requests.h"
 
@@ -271,15 +274,58 @@ static void test_the_device_on_top_is_meant(void **state)
     }
     struct system_root root = {.sys = sys, .proc = "/proc", .dev = dev};
     const char *tag = formatted("UUID=%s", uuid.text);
-    assert_int_equal(find_in(&root, tag, false, &location, &error), -ENOTUNIQ);
+    assert_int_equal(find_in(io->probes, &root, tag, false, &location, &error), -ENOTUNIQ);
 
     run(formatted("ln -s ../../sdx %s/block/dm-0/slaves/sdx", sys));
-    assert_int_equal(find_in(&root, tag, false, &location, &error), -ENOTUNIQ);
+    assert_int_equal(find_in(io->probes, &root, tag, false, &location, &error), -ENOTUNIQ);
     run(formatted("ln -s ../../sdy %s/block/dm-0/slaves/sdy", sys));
-    assert_int_equal(find_in(&root, tag, false, &location, &error), 0);
+    assert_int_equal(find_in(io->probes, &root, tag, false, &location, &error), 0);
     assert_string_equal(location.path, formatted("%s/dm-0", dev));
     run(formatted("rm -r %s", directory));
     loop_disk_remove(&image);
+}
+
+/* Another search has not come back from one of the disks. */
+static void test_hanging_disk_is_passed_over(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"sdx", "sdy"};
+    char directory[] = "/tmp/netboot-machine-XXXXXX";
+    char sys[64];
+    char dev[64];
+    struct uuid uuids[] = {random_uuid(), random_uuid()};
+    struct block_location location;
+    struct error error = {""};
+    sem_t hold;
+    sem_t freed;
+    sem_init(&hold, 0, 0);
+    sem_init(&freed, 0, 0);
+    assert_non_null(mkdtemp(directory));
+    snprintf(sys, sizeof sys, "%s/sys", directory);
+    snprintf(dev, sizeof dev, "%s/dev", directory);
+    run(formatted("mkdir -p %s", dev));
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        const char *at = formatted("%s/block/%s", sys, names[i]);
+        run(formatted("mkdir -p %s && echo 9:%u > %s/dev && echo 16384 > %s/size", at, i, at, at));
+        run(formatted("truncate -s 8M %s/%s", dev, names[i]));
+        run(formatted("mkfs.ext4 -q -F -U %s %s/%s", uuids[i].text, dev, names[i]));
+    }
+    struct system_root root = {.sys = sys, .proc = "/proc", .dev = dev};
+    struct probes *probes = probes_new(1000);
+    assert_int_equal(probes_run(probes, makedev(9, 1), &hanging_new(&hold, &freed)->work),
+                     -ETIMEDOUT);
+    const char *answers = formatted("UUID=%s", uuids[0].text);
+    const char *hangs = formatted("UUID=%s", uuids[1].text);
+    assert_int_equal(find_in(probes, &root, answers, false, &location, &error), 0);
+    assert_string_equal(location.path, formatted("%s/sdx", dev));
+    assert_int_equal(find_in(probes, &root, hangs, false, &location, &error), -ENOENT);
+    assert_non_null(strstr(error.text, "1 of which cannot be read (no answer)"));
+    sem_post(&hold);
+    sem_wait(&freed);
+    wait_for_disk(probes, makedev(9, 1));
+    assert_int_equal(find_in(probes, &root, hangs, false, &location, &error), 0);
+    probes_free(probes);
+    run(formatted("rm -r %s", directory));
 }
 
 static void test_not_there(void **state)
@@ -316,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_dos_table_with_logical_partition),
         cmocka_unit_test(test_copies_are_refused),
         cmocka_unit_test(test_the_device_on_top_is_meant),
+        cmocka_unit_test(test_hanging_disk_is_passed_over),
         cmocka_unit_test(test_not_there),
         cmocka_unit_test(test_files_and_links),
     };
