@@ -51,10 +51,15 @@ static void check_router(struct reader *reader, const struct config_interface *i
                       escaped(interface->name));
 }
 
-/* Two servers for one network on two wires: replies would leave by the wrong one. */
+/* Two servers for one network on two wires: replies would leave by the wrong one. The usual address
+ * gives way to the one of the next network. */
 static void check_networks_differ(struct reader *reader, unsigned index)
 {
     const struct config_interface *late = &reader->config->interfaces.items[index];
+    bool is_wanted = reader_has(reader, late, "fallback-address") || late->router.s_addr ||
+                     late->pool.first.s_addr;
+    if (!is_wanted)
+        return;
     for (unsigned i = 0; i < index; i++) {
         const struct config_interface *early = &reader->config->interfaces.items[i];
         bool both_serve = early->dhcp != CONFIG_DHCP_OFF && early->dhcp != CONFIG_DHCP_PROXY &&
@@ -146,6 +151,19 @@ static void check_client_identity(struct reader *reader, const struct config_cli
                   "a client that nothing names: add mac = \"52:54:00:…\", uuid or serial");
 }
 
+/* What DHCP does for a client, it does for one that it can recognise. */
+static void check_client_dhcp(struct reader *reader, const struct config_client *client)
+{
+    static const char *const keys[] = {"address", "pxe-style", "boot-file", NULL};
+    if (!client->serial || client->mac.set || client->uuid.set)
+        return;
+    for (const char *const *key = keys; *key; key++)
+        if (reader_has(reader, client, *key))
+            reader_report(reader, false, client, *key,
+                          "%s is for a client's DHCP, which tells no serial number: add its mac",
+                          *key);
+}
+
 /* Its address is neither ours nor at the end of its network. */
 static void check_client_address(struct reader *reader, const struct config_client *client)
 {
@@ -165,6 +183,7 @@ void check_clients(struct reader *reader)
         const struct config_client *client = &reader->config->clients.items[i];
         check_client_identity(reader, client);
         check_client_target(reader, client);
+        check_client_dhcp(reader, client);
         check_client_address(reader, client);
         if (client->mac.set)
             claim_bytes(&macs, client->mac.bytes, sizeof client->mac.bytes, client, "mac");

@@ -14,6 +14,7 @@
 #define START_JITTER_MS 250u    /* so that two daemons started together don't look in step */
 #define FIRST_REPEAT_MS 1000u   /* then doubled: DISCOVERs at 0, 1, 3 s … */
 #define WATCH_MS        60000u  /* a server keeps looking for others */
+#define PEER_GONE_MS    150000u /* two looks without an answer of the one it yielded to */
 #define REFUSED_REST_MS 10000u  /* after a refused claim */
 #define CLAIM_MS        20000u  /* longest time for a claim; then it is asked for again */
 #define RELEASE_HOLD_MS 120000u /* initiators come back within this after a restart of ours */
@@ -40,7 +41,9 @@ struct dhcp_server_probe {
     uint64_t probe_end_ms; /* of PROBING */
     uint64_t repeat_ms;
     uint64_t discover_ms;   /* next DISCOVER; UINT64_MAX: none */
+    uint64_t looked_ms;     /* the last one */
     uint64_t retry_ms;      /* end of CLAIMING or REFUSED */
+    uint64_t heard_ms;      /* YIELDED by a server of the configuration: its peer's last answer */
     uint64_t idle_since_ms; /* no session over the fallback address since */
     bool release_asked;
 
@@ -194,7 +197,13 @@ static void begin_serving(struct dhcp_server_probe *probe, uint64_t now_ms)
     bool is_auto = probe->settings.wanted == DHCP_WANTED_AUTO;
     enter(probe, STATE_SERVER, DHCP_ROLE_SERVER,
           is_auto ? DHCP_REASON_NO_SERVER_ANSWERED : DHCP_REASON_CONFIGURED);
-    probe->discover_ms = is_auto ? now_ms + WATCH_MS : UINT64_MAX;
+    if (is_auto) {
+        probe->discover_ms = now_ms + WATCH_MS;
+        return;
+    }
+    /* It did not look around before: of two, one is to learn of the other now. */
+    probe->xid = random_u32(probe);
+    probe->discover_ms = now_ms + random_u32(probe) % START_JITTER_MS;
 }
 
 static void yield_to(struct dhcp_server_probe *probe, uint32_t server, bool is_peer,
@@ -205,15 +214,21 @@ static void yield_to(struct dhcp_server_probe *probe, uint32_t server, bool is_p
     enter(probe, STATE_YIELDED, DHCP_ROLE_PROXY,
           is_peer ? DHCP_REASON_PEER_SERVES : DHCP_REASON_SERVER_ANSWERED);
     probe->server = server;
+    if (probe->settings.wanted != DHCP_WANTED_SERVER)
+        return;
+    probe->heard_ms = now_ms;
+    probe->discover_ms = now_ms + WATCH_MS;
 }
 
 /* A server by configuration only needs an address; `auto` looks around first. */
 static void begin(struct dhcp_server_probe *probe, uint64_t now_ms)
 {
-    if (probe->settings.wanted == DHCP_WANTED_SERVER)
-        begin_claiming(probe, now_ms);
-    else
+    if (probe->settings.wanted != DHCP_WANTED_SERVER)
         begin_probing(probe, now_ms);
+    else if (probe->interface.has_address)
+        begin_serving(probe, now_ms);
+    else
+        begin_claiming(probe, now_ms);
 }
 
 /* A role that can be told at once: by configuration, without a cable, or by an obstacle. False:
@@ -222,7 +237,6 @@ static bool settle(struct dhcp_server_probe *probe)
 {
     static const enum dhcp_role roles[] = {
         [DHCP_WANTED_PROXY] = DHCP_ROLE_PROXY,
-        [DHCP_WANTED_SERVER] = DHCP_ROLE_SERVER,
         [DHCP_WANTED_OFF] = DHCP_ROLE_OFF,
     };
     enum dhcp_wanted_role wanted = probe->settings.wanted;
@@ -231,7 +245,7 @@ static bool settle(struct dhcp_server_probe *probe)
         enter(probe, STATE_FIXED, DHCP_ROLE_OFF, DHCP_REASON_CONFIGURED);
     else if (!probe->interface.carrier)
         enter(probe, STATE_FIXED, DHCP_ROLE_OFF, DHCP_REASON_NO_CARRIER);
-    else if (wanted == DHCP_WANTED_SERVER && !probe->interface.has_address)
+    else if (wanted == DHCP_WANTED_SERVER)
         return false;
     else if (wanted != DHCP_WANTED_AUTO)
         enter(probe, STATE_FIXED, roles[wanted], DHCP_REASON_CONFIGURED);
@@ -249,8 +263,9 @@ static bool settle(struct dhcp_server_probe *probe)
  */
 static bool holds_spare_address(const struct dhcp_server_probe *probe)
 {
-    return probe->settings.wanted == DHCP_WANTED_AUTO && probe->interface.has_fallback_address &&
-           (probe->state == STATE_YIELDED || probe->state == STATE_FIXED) &&
+    bool is_auto = probe->settings.wanted == DHCP_WANTED_AUTO;
+    return probe->interface.has_fallback_address &&
+           (probe->state == STATE_YIELDED || (is_auto && probe->state == STATE_FIXED)) &&
            probe->reason != DHCP_REASON_NO_CARRIER && !probe->interface.sessions &&
            !probe->release_asked;
 }
@@ -283,6 +298,11 @@ void dhcp_server_probe_free(struct dhcp_server_probe *probe)
     free(probe);
 }
 
+static bool has_any_address(const struct dhcp_interface_state *interface)
+{
+    return interface->has_address || interface->has_fallback_address;
+}
+
 void dhcp_server_probe_interface_changed(struct dhcp_server_probe *probe,
                                          const struct dhcp_interface_state *state, uint64_t now_ms)
 {
@@ -290,13 +310,16 @@ void dhcp_server_probe_interface_changed(struct dhcp_server_probe *probe,
         probe->idle_since_ms = now_ms;
     if (!state->has_fallback_address)
         probe->release_asked = false;
-    bool lost_address = probe->state == STATE_SERVER && probe->interface.has_fallback_address &&
-                        !state->has_fallback_address;
+    bool lost_address = probe->state == STATE_SERVER && has_any_address(&probe->interface) &&
+                        !has_any_address(state);
+    bool got_address = probe->settings.wanted == DHCP_WANTED_SERVER && state->has_address &&
+                       (probe->state == STATE_CLAIMING || probe->state == STATE_REFUSED);
     bool was_fixed = probe->state == STATE_FIXED;
     probe->interface = *state;
     if (settle(probe))
         return;
-    if (was_fixed || lost_address) /* what held us back is gone, or somebody took our address */
+    /* What held us back is gone, or somebody took our address. */
+    if (was_fixed || lost_address || got_address)
         begin(probe, now_ms);
 }
 
@@ -322,22 +345,33 @@ static bool looks_around(const struct dhcp_server_probe *probe)
             probe->state == STATE_SERVER || probe->state == STATE_REFUSED);
 }
 
+/* A server by configuration makes room for its like alone. */
+static bool looks_for_peers(const struct dhcp_server_probe *probe)
+{
+    return probe->settings.wanted == DHCP_WANTED_SERVER &&
+           (probe->state == STATE_SERVER || probe->state == STATE_YIELDED);
+}
+
 /* An OFFER with an address, to our DISCOVER: there is a server. A proxy's offer (no address) says
  * nothing. Of two peers that serve already, the one with the lower MAC goes on. */
 void dhcp_server_probe_receive(struct dhcp_server_probe *probe, const uint8_t *packet,
                                size_t length, uint64_t now_ms)
 {
     struct dhcp_message message = {0};
-    if (!looks_around(probe) || dhcp_message_parse(packet, length, &message) < 0 ||
-        message.op != WIRE_REPLY || message.xid != probe->xid || message.type != DHCP_OFFER ||
-        !message.your_address ||
+    if ((!looks_around(probe) && !looks_for_peers(probe)) ||
+        dhcp_message_parse(packet, length, &message) < 0 || message.op != WIRE_REPLY ||
+        message.xid != probe->xid || message.type != DHCP_OFFER || !message.your_address ||
         memcmp(message.hardware_address, probe->settings.own_mac, DHCP_MAC_BYTES) != 0)
         return;
     uint32_t server = dhcp_message_option_u32(&message, DHCP_OPTION_SERVER_ID);
     uint8_t mac[DHCP_MAC_BYTES];
     bool is_peer = is_from_peer(&message, mac);
-    if (!server)
+    if (!server || (!is_peer && looks_for_peers(probe)))
         return;
+    if (probe->state == STATE_YIELDED) {
+        probe->heard_ms = now_ms;
+        return;
+    }
     if (is_peer && probe->state == STATE_SERVER &&
         memcmp(probe->settings.own_mac, mac, DHCP_MAC_BYTES) < 0)
         return;
@@ -351,12 +385,16 @@ void dhcp_server_probe_server_seen(struct dhcp_server_probe *probe, uint32_t ser
         yield_to(probe, server, false, now_ms);
 }
 
-/* The higher MAC starts its look anew, and so hears the other's answer when that one serves. */
+/* The higher MAC starts its look anew, and so hears the other's answer when that one serves; or if
+ * it serves already, it asks whether that one does as well. */
 void dhcp_server_probe_peer_seen(struct dhcp_server_probe *probe, const uint8_t mac[DHCP_MAC_BYTES],
                                  uint64_t now_ms)
 {
-    bool is_undecided = looks_around(probe) && probe->state != STATE_SERVER;
-    if (is_undecided && memcmp(mac, probe->settings.own_mac, DHCP_MAC_BYTES) < 0)
+    if (memcmp(mac, probe->settings.own_mac, DHCP_MAC_BYTES) >= 0)
+        return;
+    if (probe->state == STATE_SERVER)
+        probe->discover_ms = min_of(probe->discover_ms, probe->looked_ms + FIRST_REPEAT_MS);
+    else if (looks_around(probe))
         begin_probing(probe, now_ms);
 }
 
@@ -379,7 +417,8 @@ void dhcp_server_probe_claimed(struct dhcp_server_probe *probe, int result, uint
 static void send_discover(struct dhcp_server_probe *probe, uint64_t now_ms)
 {
     ask(probe, DHCP_ACTION_SEND_DISCOVER);
-    if (probe->state == STATE_SERVER) {
+    probe->looked_ms = now_ms;
+    if (probe->state == STATE_SERVER || probe->state == STATE_YIELDED) {
         probe->discover_ms = now_ms + WATCH_MS;
     } else {
         probe->discover_ms = now_ms + probe->repeat_ms;
@@ -395,6 +434,9 @@ void dhcp_server_probe_expire(struct dhcp_server_probe *probe, uint64_t now_ms)
     }
     if (probe->state == STATE_PROBING && now_ms >= probe->probe_end_ms)
         begin_claiming(probe, now_ms);
+    else if (now_ms >= probe->discover_ms && probe->state == STATE_YIELDED &&
+             now_ms - probe->heard_ms >= PEER_GONE_MS)
+        begin(probe, now_ms);
     else if (now_ms >= probe->discover_ms)
         send_discover(probe, now_ms);
     else if (now_ms >= probe->retry_ms)

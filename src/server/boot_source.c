@@ -49,7 +49,7 @@ static void fill_rule(const struct config_client *client, struct boot_rule *rule
 /* ── loaders ─────────────────────────────────────────────────────────────────────────────────────
  */
 
-/* DHCP tells no serial number, so that clients known by one have none of their own. */
+/* DHCP tells no serial number: a client known by one goes by its MAC or UUID here. */
 static const char *file_of_client(const struct config *config, const struct dhcp_client *client)
 {
     struct boot_client who = {.has_mac = true, .has_uuid = client->has_uuid};
@@ -58,7 +58,8 @@ static const char *file_of_client(const struct config *config, const struct dhcp
     for (unsigned i = 0; i < config->clients.count; i++) {
         struct boot_rule rule;
         fill_rule(&config->clients.items[i], &rule);
-        if (boot_rule_matches(&rule, &who))
+        rule.serial = NULL;
+        if ((rule.has_mac || rule.has_uuid) && boot_rule_matches(&rule, &who))
             return config->clients.items[i].boot_file;
     }
     return NULL;
@@ -228,14 +229,17 @@ int boot_source_entry(struct server *server, const struct boot_reach *reach, str
     return out->failed ? -ENOMEM : 0;
 }
 
-/* Only what the client's firmware talks to directly needs no gateway. */
-static bool is_on_link(const struct server *server, const struct boot_reach *reach)
+/* Only what the client's firmware talks to directly needs no gateway: client and portal are both on
+ * the link of the address that it reached. */
+static bool is_on_link(const struct server *server, const struct boot_reach *reach,
+                       const char *portal)
 {
-    struct in_addr peer, local;
+    struct in_addr peer, local, disk;
     if (inet_pton(AF_INET, reach->peer, &peer) != 1 ||
-        inet_pton(AF_INET, reach->local, &local) != 1)
+        inet_pton(AF_INET, reach->local, &local) != 1 || inet_pton(AF_INET, portal, &disk) != 1)
         return false;
-    return dhcp_server_is_on_link(server, ntohl(local.s_addr), ntohl(peer.s_addr));
+    return dhcp_server_is_on_link(server, ntohl(local.s_addr), ntohl(peer.s_addr)) &&
+           dhcp_server_is_on_link(server, ntohl(local.s_addr), ntohl(disk.s_addr));
 }
 
 static void put_stop(struct asking *asking, const char *detail)
@@ -300,7 +304,7 @@ static int fill_start(struct asking *asking, char portal[INET6_ADDRSTRLEN],
     start->iqn = target->iqn;
     start->lun = decision->lun;
     start->initiator = asking->answer->initiator;
-    start->mask_gateway = is_on_link(server, asking->reach);
+    start->mask_gateway = is_on_link(server, asking->reach, portal);
     start->menu = asking->question->page != BOOT_PAGE_BOOT;
     start->key = asking->key[0] ? asking->key : NULL;
     if (mode != CONFIG_AUTH_NONE) {

@@ -39,11 +39,6 @@ uint32_t dhcp_interface_address(const struct dhcp_interface *interface)
     return address ? address->address : 0;
 }
 
-static uint32_t configured_fallback(const struct dhcp_interface *interface)
-{
-    return ntohl(interface->config->fallback_address.ipv4.s_addr);
-}
-
 struct session_count {
     const char *address;
     unsigned count;
@@ -170,6 +165,7 @@ static void tell_role(struct dhcp_interface *interface)
     const char *reason = dhcp_role_reason_text(dhcp_server_probe_reason(interface->probe));
     uint32_t other = dhcp_server_probe_server(interface->probe);
     uint32_t own = dhcp_interface_address(interface);
+    bool yields = role == DHCP_ROLE_PROXY && interface->config->dhcp == CONFIG_DHCP_SERVER;
     interface->is_told = true;
     if (interface->problem.text[0])
         return; /* told already */
@@ -179,9 +175,10 @@ static void tell_role(struct dhcp_interface *interface)
         log_notice("%s: %s, but the interface has no IPv4 address, so no client is answered", name,
                    reason);
     else
-        log_notice("%s: address %s, DHCP role %s: %s%s%s", name, dhcp_address_text(own, address),
-                   dhcp_role_name(role), reason, other ? ", server=" : "",
-                   other ? dhcp_address_text(other, server) : "");
+        log_message(yields ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE,
+                    "%s: address %s, DHCP role %s: %s%s%s", name, dhcp_address_text(own, address),
+                    dhcp_role_name(role), reason, other ? ", server=" : "",
+                    other ? dhcp_address_text(other, server) : "");
 }
 
 static void warn_of_manager(const struct dhcp_interface *interface)
@@ -201,19 +198,24 @@ static void finish_claim(struct dhcp_interface *interface, int result, const str
     follow(interface);
 }
 
+static void ask_kernel(struct dhcp_interface *interface)
+{
+    struct net_watcher *watcher = interface->dhcp->watcher;
+    net_watcher_refresh(watcher);
+    const struct net_interface *kernel = net_watcher_find(watcher, interface->kernel.index);
+    if (kernel)
+        interface->kernel = *kernel;
+}
+
 /* Nobody has the address. */
 static void set_fallback(struct dhcp_interface *interface)
 {
     struct error error = {""};
-    struct net_watcher *watcher = interface->dhcp->watcher;
-    int result = net_fallback_add(watcher, &interface->kernel, configured_fallback(interface),
+    int result = net_fallback_add(interface->dhcp->watcher, &interface->kernel, interface->fallback,
                                   interface->config->fallback_address.prefix, &error);
     if (!result) {
         warn_of_manager(interface);
-        net_watcher_refresh(watcher);
-        const struct net_interface *kernel = net_watcher_find(watcher, interface->kernel.index);
-        if (kernel)
-            interface->kernel = *kernel;
+        ask_kernel(interface);
         const struct dhcp_interface_state state = state_of(interface);
         dhcp_server_probe_interface_changed(interface->probe, &state,
                                             dhcp_interface_now_ms(interface));
@@ -228,24 +230,39 @@ static void claim(struct dhcp_interface *interface)
         finish_claim(interface, 0, &error);
         return;
     }
-    interface->is_claiming = true;
-    int result = arp_prober_start(interface->prober, configured_fallback(interface), &error);
+    int result = dhcp_fallback_choose(interface, &interface->fallback, &error);
+    interface->is_claiming = !result;
+    if (!result)
+        result = arp_prober_start(interface->prober, interface->fallback, &error);
     if (result)
         finish_claim(interface, result, &error);
 }
 
-static void release(struct dhcp_interface *interface)
+static void give_back(struct dhcp_interface *interface, const char *why)
 {
     struct error error = {""};
     const struct net_address *fallback = find_address(interface, true);
     if (!fallback)
         return;
     char text[INET_ADDRSTRLEN];
-    log_notice("%s: giving back the fallback address %s: no session uses it",
-               interface->kernel.name, dhcp_address_text(fallback->address, text));
+    log_notice("%s: giving back the fallback address %s: %s", interface->kernel.name,
+               dhcp_address_text(fallback->address, text), why);
     (void)net_fallback_remove(interface->dhcp->watcher, &interface->kernel, fallback->address,
                               fallback->prefix, &error);
     set_problem(interface, &error);
+}
+
+static void release(struct dhcp_interface *interface)
+{
+    give_back(interface, "no session uses it");
+}
+
+/* Initiators that an earlier process served come back to its address. */
+static bool may_give_back(const struct dhcp_interface *interface)
+{
+    return find_address(interface, true) &&
+           dhcp_interface_now_ms(interface) >= interface->dhcp->hold_until_ms &&
+           !sessions_over_fallback(interface);
 }
 
 static void send_discover(struct dhcp_interface *interface)
@@ -255,8 +272,11 @@ static void send_discover(struct dhcp_interface *interface)
     struct error error = {""};
     buffer_init_fixed(&out, packet, sizeof packet);
     dhcp_server_probe_write(interface->probe, &out);
-    (void)dhcp_ports_look(&interface->ports, &interface->kernel, packet, out.length, &error);
-    set_problem(interface, &error);
+    int result = dhcp_ports_look(&interface->ports, &interface->kernel, packet, out.length, &error);
+    /* A server that looks for its like may have a problem that stays. */
+    if (result || interface->cannot_look || dhcp_interface_role(interface) != DHCP_ROLE_SERVER)
+        set_problem(interface, &error);
+    interface->cannot_look = result;
 }
 
 static void change_role(struct dhcp_interface *interface)
@@ -367,7 +387,7 @@ static void on_solicited(void *context, const uint8_t *frame, size_t length)
 static void on_probed(void *context, uint32_t address, const uint8_t *holder)
 {
     struct dhcp_interface *interface = context;
-    if (!interface->is_claiming || address != configured_fallback(interface)) {
+    if (!interface->is_claiming || address != interface->fallback) {
         dhcp_service_probed(interface->service, address, holder, dhcp_interface_now_ms(interface));
         drain(interface);
         return;
@@ -434,6 +454,10 @@ void dhcp_interface_update(struct dhcp_interface *interface, const struct net_in
         boot_journal_link(interface->dhcp->server, kernel->name, kernel->has_carrier);
     }
     interface->kernel = *kernel;
+    if (may_give_back(interface) && !dhcp_fallback_fits(interface, find_address(interface, true))) {
+        give_back(interface, "fallback-address has changed");
+        ask_kernel(interface);
+    }
     if (!interface->probe) {
         if (!interface->is_told)
             log_notice("%s: DHCP is off here, the configuration says so", kernel->name);
@@ -518,6 +542,25 @@ void dhcp_interface_stop(struct dhcp_interface *interface)
     interface->keeps_address = sessions_over_fallback(interface) > 0;
     ev_timer_stop(interface->dhcp->server->loop, &interface->deadline);
     dhcp_ports_close(&interface->ports);
+}
+
+void dhcp_interface_leave(struct dhcp_interface *interface)
+{
+    interface->config = NULL;
+    ev_timer_stop(interface->dhcp->server->loop, &interface->deadline);
+    dhcp_ports_done(&interface->ports);
+    arp_prober_free(take_pointer(interface->prober));
+}
+
+bool dhcp_interface_has_left(struct dhcp_interface *interface, const struct net_interface *kernel)
+{
+    interface->kernel = *kernel;
+    if (!find_address(interface, true))
+        return true;
+    if (!may_give_back(interface))
+        return false;
+    give_back(interface, "the interface is no longer served");
+    return true;
 }
 
 /* Sessions come back to the same address when we are started again; without any it goes. */

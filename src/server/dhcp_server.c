@@ -16,7 +16,8 @@
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/cleanup.h>
 
-#define AGAIN_S 10.0
+#define AGAIN_S        10.0
+#define COMING_BACK_MS 120000 /* for initiators, after a restart of ours */
 
 static uint64_t now_ms(const struct dhcp_server *dhcp)
 {
@@ -94,9 +95,24 @@ static void add_interface(struct dhcp_server *dhcp, const struct config_interfac
                    kernel->name);
 }
 
+static void follow_leaving(struct dhcp_server *dhcp)
+{
+    struct dhcp_interface *interface, *next;
+    DL_FOREACH_SAFE (dhcp->leaving, interface, next) {
+        int index = interface->kernel.index;
+        const struct dhcp_interface *again = find(dhcp, index);
+        const struct net_interface *kernel = net_watcher_find(dhcp->watcher, index);
+        bool is_served_again = again && again->probe;
+        if (!is_served_again && kernel && !dhcp_interface_has_left(interface, kernel))
+            continue;
+        DL_DELETE(dhcp->leaving, interface);
+        dhcp_interface_free(interface);
+    }
+}
+
 static void rest_or_watch(struct dhcp_server *dhcp)
 {
-    bool restless = false;
+    bool restless = dhcp->leaving;
     const struct dhcp_interface *interface;
     DL_FOREACH (dhcp->interfaces, interface)
         restless |= dhcp_interface_is_restless(interface);
@@ -125,6 +141,7 @@ static void follow_kernel(struct dhcp_server *dhcp)
             dhcp_interface_update(interface, &now);
         }
     }
+    follow_leaving(dhcp);
     rest_or_watch(dhcp);
 }
 
@@ -171,7 +188,7 @@ static void add_client(struct dhcp_server *dhcp, const struct config_client *con
     dhcp->clients[dhcp->client_count++] = client;
 }
 
-/* DHCP knows no serial numbers: such clients have nothing of their own there. */
+/* DHCP tells no serial number, so that a client known by one goes by its MAC or UUID here. */
 static int gather_clients(struct dhcp_server *dhcp)
 {
     const struct config *config = dhcp->config;
@@ -182,7 +199,7 @@ static int gather_clients(struct dhcp_server *dhcp)
         return -ENOMEM;
     for (unsigned i = 0; i < config->clients.count; i++) {
         const struct config_client *client = &config->clients.items[i];
-        if ((client->mac.set || client->uuid.set) && !client->serial)
+        if (client->mac.set || client->uuid.set)
             add_client(dhcp, client);
     }
     return 0;
@@ -309,6 +326,17 @@ static void tell_absent(const struct dhcp_server *dhcp)
                    "disks are served all the same");
 }
 
+/* An earlier process of ours has left a fallback address. */
+static bool is_left_over(const struct dhcp_server *dhcp)
+{
+    const struct net_interface *kernel;
+    DL_FOREACH (net_watcher_interfaces(dhcp->watcher), kernel)
+        for (unsigned i = 0; i < kernel->address_count; i++)
+            if (kernel->addresses[i].is_fallback)
+                return true;
+    return false;
+}
+
 int dhcp_server_start(struct server *server, struct error *error)
 {
     struct dhcp_server *dhcp = calloc(1, sizeof *dhcp);
@@ -330,6 +358,8 @@ int dhcp_server_start(struct server *server, struct error *error)
         dhcp_server_free(server);
         return result;
     }
+    if (is_left_over(dhcp))
+        dhcp->hold_until_ms = now_ms(dhcp) + COMING_BACK_MS;
     follow_kernel(dhcp);
     tell_absent(dhcp);
     return 0;
@@ -348,10 +378,15 @@ void dhcp_server_reload(struct server *server, struct config *config)
         log_error("reload: out of memory, clients have no addresses of their own");
     DL_FOREACH_SAFE (dhcp->interfaces, interface, next) {
         const struct config_interface *mine = config_of(dhcp, &interface->kernel);
-        if (same && mine)
+        if (same && mine) {
             dhcp_interface_reconfigure(interface, mine);
-        else
+        } else if (!mine || mine->dhcp == CONFIG_DHCP_OFF) {
+            DL_DELETE(dhcp->interfaces, interface);
+            DL_APPEND(dhcp->leaving, interface);
+            dhcp_interface_leave(interface);
+        } else {
             remove_interface(dhcp, interface);
+        }
     }
     config_unref(old);
     follow_kernel(dhcp);
@@ -367,6 +402,8 @@ void dhcp_server_stop(struct server *server)
     server->dhcp->is_stopped = true;
     DL_FOREACH (server->dhcp->interfaces, interface)
         dhcp_interface_stop(interface);
+    DL_FOREACH (server->dhcp->leaving, interface)
+        dhcp_interface_stop(interface);
 }
 
 void dhcp_server_free(struct server *server)
@@ -377,6 +414,8 @@ void dhcp_server_free(struct server *server)
         return;
     DL_FOREACH_SAFE (dhcp->interfaces, interface, next)
         remove_interface(dhcp, interface);
+    DL_FOREACH_SAFE (dhcp->leaving, interface, next)
+        dhcp_interface_free(interface);
     ev_timer_stop(server->loop, &dhcp->again);
     net_watcher_free(dhcp->watcher);
     free(dhcp->clients);

@@ -4,6 +4,7 @@
  *
  *   dhcp_server.c     interfaces: found, followed, reloaded
  *   dhcp_interface.c  one of them: its role, its packets
+ *   dhcp_fallback.c   the address of one that has none
  *   dhcp_events.c     what happened there
  *   dhcp_ports.c      sockets
  */
@@ -29,9 +30,11 @@ struct dhcp_interface {
     struct arp_prober *prober;
     struct dhcp_ports ports;
     ev_timer deadline;
-    bool is_claiming;     /* the fallback address is being probed */
+    uint32_t fallback;    /* the fallback address that was chosen last */
+    bool is_claiming;     /* it is being probed */
     bool keeps_address;   /* at the end: sessions came over the fallback address */
     bool is_told;         /* its role */
+    bool cannot_look;     /* for other servers: that is its problem */
     struct error problem; /* why it does not do its part; "" when it does */
     struct log_limit limit;
 };
@@ -44,6 +47,8 @@ struct dhcp_server {
     struct dhcp_boot_source *source;
     struct net_watcher *watcher;
     struct dhcp_interface *interfaces;
+    struct dhcp_interface *leaving; /* no longer served, but sessions come over their address */
+    uint64_t hold_until_ms;         /* addresses that an earlier process left are not touched */
     ev_timer again;  /* runs while a port is taken or a fallback address may be given back */
     bool is_stopped; /* shutting down */
 };
@@ -66,8 +71,23 @@ enum dhcp_role dhcp_interface_role(const struct dhcp_interface *interface);
 /* Settings of the configuration or of the named clients changed. */
 void dhcp_interface_reconfigure(struct dhcp_interface *interface,
                                 const struct config_interface *config);
+/* It is no longer served; all that stays is its fallback address, as long as sessions use it. */
+void dhcp_interface_leave(struct dhcp_interface *interface);
+/* True when nothing is left of it: its address is gone, perhaps just now. */
+bool dhcp_interface_has_left(struct dhcp_interface *interface, const struct net_interface *kernel);
 /* True while it is to be looked at every few seconds. */
 bool dhcp_interface_is_restless(const struct dhcp_interface *interface);
+
+/* ── dhcp_fallback.c ─────────────────────────────────────────────────────────────────────────────
+ */
+
+/* The address for an interface that has none: fallback-address, or where that is the usual one and
+ * another interface of ours is in its network, the same in the next free network. 0 or -EADDRINUSE
+ * with a sentence. */
+int dhcp_fallback_choose(const struct dhcp_interface *interface, uint32_t *ret_address,
+                         struct error *error);
+/* False: it was set for another fallback-address. */
+bool dhcp_fallback_fits(const struct dhcp_interface *interface, const struct net_address *address);
 
 /* ── dhcp_events.c ───────────────────────────────────────────────────────────────────────────────
  */

@@ -192,7 +192,8 @@ static void note_next_hops(struct net_watcher *watcher, const struct nlattr *att
 static int on_route(const struct nlmsghdr *message, void *context)
 {
     const struct rtmsg *route = mnl_nlmsg_get_payload(message);
-    if (route->rtm_family != AF_INET || route->rtm_dst_len || route->rtm_type != RTN_UNICAST)
+    bool is_ip = route->rtm_family == AF_INET || route->rtm_family == AF_INET6;
+    if (!is_ip || route->rtm_dst_len || route->rtm_type != RTN_UNICAST)
         return MNL_CB_OK;
     const struct attributes attributes = attributes_of(message, sizeof *route);
     if (has_bytes(attributes.of[RTA_OIF], sizeof(uint32_t)))
@@ -227,7 +228,8 @@ static int ask(struct net_watcher *watcher, struct nlmsghdr *request, mnl_cb_t c
     }
 }
 
-static int dump(struct net_watcher *watcher, uint16_t type, size_t header_bytes, mnl_cb_t callback)
+static int dump(struct net_watcher *watcher, uint16_t type, sa_family_t family, size_t header_bytes,
+                mnl_cb_t callback)
 {
     char bytes[MESSAGE_BYTES] = {0};
     struct nlmsghdr *request = mnl_nlmsg_put_header(bytes);
@@ -235,7 +237,7 @@ static int dump(struct net_watcher *watcher, uint16_t type, size_t header_bytes,
     request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
     /* The family is the first byte of each of these headers. */
     uint8_t *header = mnl_nlmsg_put_extra_header(request, header_bytes);
-    header[0] = type == RTM_GETLINK ? AF_UNSPEC : AF_INET;
+    header[0] = (uint8_t)family;
     return ask(watcher, request, callback);
 }
 
@@ -250,13 +252,26 @@ static void forget(struct net_watcher *watcher)
 
 static int read_all(struct net_watcher *watcher)
 {
+    static const struct {
+        uint16_t type;
+        sa_family_t family;
+        size_t header_bytes;
+        mnl_cb_t callback;
+    } tables[] = {
+        {RTM_GETLINK,  AF_UNSPEC, sizeof(struct ifinfomsg), on_link   },
+        {RTM_GETADDR,  AF_INET,   sizeof(struct ifaddrmsg), on_address},
+        {RTM_GETROUTE, AF_INET,   sizeof(struct rtmsg),     on_route  },
+        {RTM_GETROUTE, AF_INET6,  sizeof(struct rtmsg),     on_route  },
+    };
     forget(watcher);
-    int result = dump(watcher, RTM_GETLINK, sizeof(struct ifinfomsg), on_link);
-    if (!result)
-        result = dump(watcher, RTM_GETADDR, sizeof(struct ifaddrmsg), on_address);
-    if (!result)
-        result = dump(watcher, RTM_GETROUTE, sizeof(struct rtmsg), on_route);
-    return result;
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+        int result = dump(watcher, tables[i].type, tables[i].family, tables[i].header_bytes,
+                          tables[i].callback);
+        /* a kernel without IPv6 has no such table */
+        if (result && !(tables[i].family == AF_INET6 && result != -EINTR))
+            return result;
+    }
+    return 0;
 }
 
 void net_watcher_refresh(struct net_watcher *watcher)
@@ -426,7 +441,8 @@ int net_watcher_new(struct ev_loop *loop, void (*changed)(void *context), void *
     watcher->loop = loop;
     watcher->changed = changed;
     watcher->context = context;
-    watcher->news = open_netlink(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE);
+    watcher->news =
+        open_netlink(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE);
     watcher->requests = watcher->news ? open_netlink(0) : NULL;
     if (!watcher->requests) {
         int result = error_set(error, -errno, "network interfaces cannot be watched (netlink): %s",

@@ -32,11 +32,13 @@ LOADERS = "/usr/lib/ipxe"
 class Daemon(BootDaemon):
     """A daemon on one interface, with one client that has an address of its own."""
 
-    def __init__(self, namespace, folder, dhcp="auto", interface="eth0", more="", prefix=(), top=""):
+    def __init__(self, namespace, folder, dhcp="auto", interface="eth0", more="", prefix=(), top="",
+                 more_clients=None):
         super().__init__(PROGRAM, namespace, folder,
                          f'{{ name = "{interface}"; dhcp = "{dhcp}"; probe = "1s"; {more} }}',
                          top=f'clients = ( {{ mac = "{NAMED}"; target = "laptop"; '
-                             f'address = "192.168.77.50" }} );{top}', prefix=prefix)
+                             f'address = "192.168.77.50" }}{", " + more_clients if more_clients else ""} );{top}',
+                         prefix=prefix)
         self.start("listening for iSCSI on")
 
 
@@ -280,6 +282,17 @@ def test_obstacles(report, wire, folder):
             daemon.wait("the default route leads over this interface")
             time.sleep(2)
             assert address_of(server) == (None, None)
+    with report.test("so it is with a default route for IPv6 alone, also one that comes later"):
+        server = wire.add_host("server17")
+        with Daemon(server, folder / "route6", more=fallback) as daemon:
+            daemon.wait("eth0: looking for another DHCP server")
+            ip(server, "-6", "route", "add", "default", "via", "fe80::1", "dev", "eth0")
+            daemon.wait("the default route leads over this interface")
+            time.sleep(2)
+            assert address_of(server) == (None, None)
+        with Daemon(server, folder / "route6-again", more=fallback) as daemon:
+            daemon.wait("the default route leads over this interface")
+            assert not daemon.says("looking for another DHCP server")
     with report.test("auto without a cable waits for it"):
         server = wire.add_host("server4")
         wire.inside("ip", "link", "set", "server4", "down")
@@ -435,6 +448,35 @@ def test_other_networks(report, wire, folder):
                 assert (tftp.returncode == 0) == (address == SERVER), (address, tftp)
 
 
+def test_portal(report, wire, folder):
+    mac = NAMED.replace(":", "-")
+    for name, portal, masked in (("on the client's link", SERVER, True),
+                                 ("on another link", "192.168.66.1", False)):
+        with report.test(f"a disk {name}: iPXE {'forgets' if masked else 'keeps'} its gateway"):
+            server = wire.add_host(f"server18{masked:d}", f"{SERVER}/24")
+            host = wire.add_host(f"host18{masked:d}", "192.168.77.60/24")
+            ip(server, "link", "add", "other", "type", "veth", "peer", "name", "peer0")
+            ip(server, "address", "add", "192.168.66.1/24", "dev", "other")
+            ip(server, "link", "set", "other", "up")
+            with Daemon(server, folder / name, dhcp="proxy", top=f'portals = [ "{portal}:3260" ];') as daemon:
+                daemon.wait_ready()
+                script = run(*inside(host), "curl", "-sf", f"http://{SERVER}/boot.ipxe?mac={mac}").stdout
+                assert portal in script, script
+                assert ("gateway 0.0.0.0" in script) == masked, script
+        ip(server, "link", "set", "eth0", "down")
+
+
+def test_serial(report, wire, folder):
+    with report.test("a client that is also known by its serial number goes by its MAC in DHCP"):
+        server, host = wire.add_host("server19", f"{SERVER}/24"), wire.add_host("host19")
+        listed = '{ mac = "52:54:00:00:0c:01"; serial = "S1"; address = "192.168.77.51"; ' \
+                 'boot-file = "ipxe.pxe"; target = "laptop" }'
+        with Daemon(server, folder / "serial", dhcp="proxy", more_clients=listed), \
+                client(host, "52:54:00:00:0c:01") as one:
+            ack = one.lease(SERVER, pxe(0))
+            assert ack and ack.address == "192.168.77.51" and ack.boot == "ipxe.pxe", ack
+
+
 def test_other_pxe_server(report, wire, folder):
     with report.test("another PXE server that wins is named in the client's story"):
         server, host = wire.add_host("server13", f"{SERVER}/24"), wire.add_host("host13")
@@ -479,5 +521,6 @@ def main():
 
 
 tests = [test_proxy, test_alone, test_obstacles, test_refusals, test_serving, test_no_boot_file,
-         test_address_held, test_other_networks, test_other_pxe_server, test_reload]
+         test_address_held, test_other_networks, test_portal, test_serial,
+         test_other_pxe_server, test_reload]
 main()

@@ -2,7 +2,7 @@
 """What `auto` never does, on interfaces made for it: where it does not become a server, when it goes back
 to being none, and what happens to its address. test_dhcp.py has what it answers. Needs root.
 
-usage: test_dhcp_auto.py NETBOOT-TARGET
+usage: test_dhcp_auto.py NETBOOT-TARGET [TEST...]
 """
 import contextlib
 import socket
@@ -195,6 +195,19 @@ def test_other_servers(report, wire, folder):
         with daemon_at(host, folder, named(more=more)).start() as daemon:
             daemon.wait("another DHCP server is there", 15)
             assert addresses(host) == [] and not daemon.says("role server")
+    with report.test("of two that are servers by configuration, with addresses, one serves"), Segment() as own:
+        hosts = [own.add_host("one", "192.168.99.3/24"), own.add_host("two", "192.168.99.4/24")]
+        with contextlib.ExitStack() as stack:
+            daemons = [stack.enter_context(daemon_at(host, folder, named(more='dhcp = "server"')).start(
+                "DHCP role server: the configuration says so")) for host in hosts]
+            wait_for(lambda: any(one.says("DHCP role proxy: another netboot-target serves") for one in daemons),
+                     15, "one that yields")
+            time.sleep(1)
+            assert sum(one.says("another netboot-target serves") for one in daemons) == 1
+            with client(own.add_host("three"), "52:54:00:00:0a:04") as one:
+                one.broadcast(DISCOVER)
+                given = [reply for reply in one.replies(1.5) if reply.address != "0.0.0.0"]
+                assert len(given) == 1, given
     with report.test("of two that start at the same time one serves"), Segment() as own:
         hosts = [own.add_host("one"), own.add_host("two")]
         with contextlib.ExitStack() as stack:
@@ -206,6 +219,92 @@ def test_other_servers(report, wire, folder):
             time.sleep(1)
             assert sum(bool(addresses(host)) for host in hosts) == 1, [addresses(host)
                                                                        for host in hosts]
+
+
+# ── several interfaces ───────────────────────────────────────────────────────────────────────────
+
+@contextlib.contextmanager
+def second_cable(namespace, number):
+    """eth1 of that host, with somebody at its other end."""
+    host = f"far{number}"
+    run("ip", "netns", "add", host)
+    try:
+        ip(namespace, "link", "add", "eth1", "type", "veth", "peer", "name", "eth0", "netns", host)
+        ip(host, "link", "set", "eth0", "up")
+        ip(namespace, "link", "set", "eth1", "up")
+        yield host
+    finally:
+        run("ip", "netns", "delete", host)
+
+
+def test_two_cables(report, wire, folder):
+    both = named("eth0", 'dhcp = "auto"; probe = "1s"'), named("eth1", 'dhcp = "auto"; probe = "1s"')
+    other = "192.168.201.1"
+    with Segment() as own:
+        host, near = own.add_host("host"), own.add_host("near")
+        with second_cable(host, 1) as far:
+            for what in "at the same time", "again in the same order":
+                with report.test(f"two cables get two networks, {what}"), \
+                        daemon_at(host, folder, ", ".join(both)).start() as daemon:
+                    daemon.wait(f"eth0: address {DEFAULT_FALLBACK}, DHCP role server")
+                    daemon.wait(f"eth1: address {other}, DHCP role server")
+                    for namespace, server in ((near, DEFAULT_FALLBACK), (far, other)):
+                        with client(namespace, "52:54:00:00:0b:01") as one:
+                            ack = one.lease(server, pxe(0))
+                            assert ack and ack.kind == ACK, f"nothing from {server}"
+                            assert ack.address.rpartition(".")[0] == server.rpartition(".")[0], ack
+                            ip(namespace, "address", "replace", f"{ack.address}/24", "dev", "eth0")
+                            run(*inside(namespace), "curl", "-sf", "-m", "5", "-o", "/dev/null",
+                                f"tftp://{server}/undionly.kpxe")
+                            ip(namespace, "address", "flush", "dev", "eth0", "scope", "global")
+            with report.test("a network that another interface is in is not taken"):
+                ip(host, "address", "add", "192.168.200.77/24", "dev", "eth1")
+                with daemon_at(host, folder, both[0]).start() as daemon:
+                    daemon.wait(f"eth0: address {other}, DHCP role server")
+            with report.test("where that address was wished for, its cure is named instead"):
+                with daemon_at(host, folder, named(more='dhcp = "auto"; probe = "1s"; '
+                                                   'pool = "192.168.200.10-192.168.200.20"')).start() as daemon:
+                    daemon.wait("eth0: the fallback address 192.168.200.1 lies in the network of eth1, so "
+                                "answers would leave there: set another fallback-address for eth0")
+                    assert addresses(host) == ["192.168.200.77/24"], addresses(host)
+
+
+def test_reload(report, wire, folder):
+    server, host = wire.add_host("server"), wire.add_host("host")
+    daemon = daemon_at(server, folder, named()).start(f"eth0: address {FALLBACK}, DHCP role server")
+    daemon.wait_ready()
+
+    def reload(old, new):
+        daemon.config.write_text(daemon.config.read_text().replace(old, new))
+        daemon.reload()
+
+    with report.test("another fallback-address is taken at a reload"):
+        reload(FALLBACK, "192.168.98.1")
+        daemon.wait("eth0: address 192.168.98.1, DHCP role server")
+        assert addresses(server) == ["192.168.98.1/24"], addresses(server)
+    with report.test("as long as a session comes over the old one that stays"):
+        reload("192.168.98.1", FALLBACK)
+        daemon.wait(f"giving back the fallback address 192.168.98.1: fallback-address has changed")
+        wait_for(lambda: addresses(server) == [f"{FALLBACK}/24"], 10, "the address of before")
+        with session_from(host) as session:
+            reload(FALLBACK, "192.168.97.1")
+            daemon.wait("configuration reloaded")
+            time.sleep(3)
+            session.nop()
+            assert addresses(server) == [f"{FALLBACK}/24"], addresses(server)
+        wait_for(lambda: addresses(server) == ["192.168.97.1/24"], 20, "the new address")
+    with report.test("an interface that is no longer served loses its address, behind its sessions"):
+        ip(server, "link", "add", "eth7", "type", "veth", "peer", "name", "peer7")
+        reload("192.168.97.1", FALLBACK)
+        wait_for(lambda: addresses(server) == [f"{FALLBACK}/24"], 10, "the address of before")
+        with session_from(host) as session:
+            reload('name = "eth0"', 'name = "eth7"')
+            time.sleep(3)
+            session.nop()
+            assert addresses(server) == [f"{FALLBACK}/24"], addresses(server)
+        wait_for(lambda: addresses(server) == [], 20, "end of the address")
+        assert daemon.says("the interface is no longer served")
+    daemon.stop()
 
 
 # ── its own address ──────────────────────────────────────────────────────────────────────────────
@@ -286,19 +385,22 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         folder = Path(folder)
-        used, spare = Spare(stack, folder / "used"), Spare(stack, folder / "spare")
-        used.restart(report)
-        used.overtake(report, "with a session that goes on")
-        spare.overtake(report, "with a session that ends")
-        spare.session.close()
-        for test in tests:
+        chosen = [test for test in tests if not sys.argv[2:] or test.__name__ in sys.argv[2:]]
+        if not sys.argv[2:]:
+            used, spare = Spare(stack, folder / "used"), Spare(stack, folder / "spare")
+            used.restart(report)
+            used.overtake(report, "with a session that goes on")
+            spare.overtake(report, "with a session that ends")
+            spare.session.close()
+        for test in chosen:
             (folder / test.__name__).mkdir()
             with Segment() as wire:
                 test(report, wire, folder / test.__name__)
-        spare.goes(report)
-        used.stays(report)
+        if not sys.argv[2:]:
+            spare.goes(report)
+            used.stays(report)
     report.finish()
 
 
-tests = [test_unnamed, test_named, test_managers, test_other_servers]
+tests = [test_unnamed, test_named, test_managers, test_other_servers, test_two_cables, test_reload]
 main()

@@ -8,6 +8,9 @@
  *                    an obstacle, or a server answers       refused: probes      a server shows up
  *                                          ▼                 again later             ▼
  *                                     PROXY or OFF                                 PROXY
+ *
+ * A server by configuration serves at once. It makes room for another netboot-target alone: of two
+ * on one wire the one with the lower MAC serves, and the other one goes on when that is gone.
  */
 #pragma once
 #include <stdbool.h>
@@ -60,7 +63,7 @@ struct dhcp_interface_state {
     bool named;                /* the configuration names it, so that its kind is no obstacle */
     bool has_address;          /* an IPv4 address other than our labelled fallback address */
     bool address_is_finite;    /* it has a limited lifetime: a DHCP server gave it */
-    bool has_default_route;    /* an IPv4 default route over this interface */
+    bool has_default_route;    /* a default route, IPv4 or IPv6, over this interface */
     bool has_fallback_address; /* ours is set, perhaps by an earlier process */
     unsigned sessions;         /* live ones that came over the fallback address */
 };

@@ -1,6 +1,8 @@
 /* test_check_network.c - interfaces and clients. */
 #include "helper.h"
 
+#include <netboot-target/util/array.h>
+
 #define TAIL "; targets = ({ name = \"laptop\"; " DISK "})"
 
 #define INTERFACE(keys) "interfaces = (\n{ name = \"eth0\";\n" keys "\n})" TAIL
@@ -33,8 +35,11 @@ static void interfaces(void **state)
                  "test.conf:1: an interface without a name");
     expect_error("interfaces = ({ name = \"eth0\" },\n{ name = \"eth0\"; dhcp = \"off\" })" TAIL,
                  "test.conf:2: the interface eth0 is given twice");
-    expect_problem("interfaces = ({ name = \"eth0\" },\n{ name = \"eth1\" })" TAIL,
+    expect_problem("interfaces = ({ name = \"eth0\" },\n{ name = \"eth1\"; "
+                   "fallback-address = \"192.168.200.7/24\" })" TAIL,
                    "test.conf:2: interfaces eth0 and eth1 share one fallback network", true);
+    config_unref(/* each gets a network of its own */
+                 parse_good("interfaces = ({ name = \"eth0\" },\n{ name = \"eth1\" })" TAIL, 0));
     config_unref(parse_good("interfaces = ({ name = \"eth0\" },"
                             "{ name = \"eth1\"; dhcp = \"proxy\" })" TAIL,
                             0));
@@ -54,6 +59,26 @@ static void client_targets(void **state)
                  "test.conf:3: a client's own device is a path");
     expect_error(CLIENT("serial = \"1\";\n device = \"/srv/%m.img\""),
                  "test.conf:3: %m is the client's MAC, which is not given here");
+}
+
+/* DHCP tells no serial number. */
+static void what_dhcp_tells(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"address = \"10.0.0.1\"", "pxe-style = \"direct\"",
+                                       "boot-file = \"ipxe.efi\""};
+    char text[512], problem[256];
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        snprintf(text, sizeof text, "clients = (\n{ serial = \"1\";\n %s })" TAIL, keys[i]);
+        snprintf(problem, sizeof problem,
+                 "test.conf:3: %.*s is for a client's DHCP, which tells no "
+                 "serial number: add its mac",
+                 (int)strcspn(keys[i], " "), keys[i]);
+        expect_error(text, problem);
+        snprintf(text, sizeof text,
+                 "clients = (\n{ serial = \"1\"; mac = \"52:54:00:00:00:01\"; %s })" TAIL, keys[i]);
+        config_unref(parse_good(text, 0));
+    }
 }
 
 #define TWO(one, two) "clients = ({ " one " },\n{ " two " })" TAIL
@@ -82,9 +107,8 @@ static void duplicates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pools),
-        cmocka_unit_test(interfaces),
-        cmocka_unit_test(client_targets),
+        cmocka_unit_test(pools),          cmocka_unit_test(interfaces),
+        cmocka_unit_test(client_targets), cmocka_unit_test(what_dhcp_tells),
         cmocka_unit_test(duplicates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

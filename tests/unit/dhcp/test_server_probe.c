@@ -516,7 +516,8 @@ static void test_configured_roles(void **state)
         offer(&f, 0, 5, REAL_SERVER, NULL);
         pass(&f, 1000000);
         expect(&f, rows[i].role, DHCP_REASON_CONFIGURED);
-        assert_int_equal(f.count_of[DHCP_ACTION_SEND_DISCOVER], 0);
+        bool looks = rows[i].wanted == DHCP_WANTED_SERVER; /* for its like */
+        assert_int_equal(f.count_of[DHCP_ACTION_SEND_DISCOVER], looks ? 17 : 0);
         assert_int_equal(f.count_of[DHCP_ACTION_RELEASE_ADDRESS], 0);
         end(&f);
     }
@@ -536,8 +537,50 @@ static void test_configured_server_without_an_address(void **state)
     assert_int_equal(f.count_of[DHCP_ACTION_CLAIM_ADDRESS], 2);
     dhcp_server_probe_claimed(f.probe, 0, f.now_ms);
     expect(&f, DHCP_ROLE_SERVER, DHCP_REASON_CONFIGURED);
+    f.interface.has_fallback_address = true;
+    changed(&f);
     pass(&f, 1000000);
+    expect(&f, DHCP_ROLE_SERVER, DHCP_REASON_CONFIGURED);
+    f.interface.has_fallback_address = false; /* somebody took it away */
+    changed(&f);
+    assert_int_equal(f.count_of[DHCP_ACTION_CLAIM_ADDRESS], 3);
+    expect(&f, DHCP_ROLE_OFF, DHCP_REASON_CLAIMING);
+    f.interface.has_address = true; /* and gave it another one */
+    changed(&f);
+    expect(&f, DHCP_ROLE_SERVER, DHCP_REASON_CONFIGURED);
+    end(&f);
+}
+
+/* Both have addresses of their own, so that neither looked before it served. */
+static void test_configured_servers_meet(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, DHCP_WANTED_SERVER);
+    f.interface = (struct dhcp_interface_state){.carrier = true, .has_address = true};
+    changed(&f);
+    pass(&f, 250);
+    assert_int_equal(f.count_of[DHCP_ACTION_SEND_DISCOVER], 1);
+    offer(&f, 0, 5, REAL_SERVER, HIGHER_MAC);
+    expect(&f, DHCP_ROLE_SERVER, DHCP_REASON_CONFIGURED);
+    forget_actions(&f);
+    dhcp_server_probe_peer_seen(f.probe, HIGHER_MAC, f.now_ms);
+    pass(&f, 0);
     assert_int_equal(f.count_of[DHCP_ACTION_SEND_DISCOVER], 0);
+    dhcp_server_probe_peer_seen(f.probe, LOWER_MAC, f.now_ms); /* it may serve, too: ask soon */
+    pass(&f, 1000);
+    assert_int_equal(f.count_of[DHCP_ACTION_SEND_DISCOVER], 1);
+    offer(&f, 0, 5, REAL_SERVER, LOWER_MAC);
+    expect(&f, DHCP_ROLE_PROXY, DHCP_REASON_PEER_SERVES);
+    assert_int_equal(dhcp_server_probe_server(f.probe), REAL_SERVER);
+    for (unsigned i = 0; i < 10; i++) { /* as long as that one answers */
+        pass(&f, 60000);
+        offer(&f, 0, 5, REAL_SERVER, LOWER_MAC);
+        expect(&f, DHCP_ROLE_PROXY, DHCP_REASON_PEER_SERVES);
+    }
+    offer(&f, 0, 5, REAL_SERVER, NULL); /* another one is no reason */
+    pass(&f, 240000);
+    expect(&f, DHCP_ROLE_SERVER, DHCP_REASON_CONFIGURED);
     end(&f);
 }
 
@@ -598,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_two_servers_meet),
         cmocka_unit_test(test_configured_roles),
         cmocka_unit_test(test_configured_server_without_an_address),
+        cmocka_unit_test(test_configured_servers_meet),
         cmocka_unit_test(test_discover),
         cmocka_unit_test(test_words),
     };
