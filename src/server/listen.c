@@ -36,6 +36,23 @@ static const char *cure(int code, int type)
     }
 }
 
+/* An address that is still to come, such as our own fallback address: the socket waits for it. */
+static int bind_ahead(int socket, const struct config_endpoint *endpoint,
+                      const struct sockaddr_storage *address)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    bool is_ipv4 = address->ss_family == AF_INET;
+    if (endpoint_is_any(endpoint))
+        return -EADDRNOTAVAIL;
+    if (setsockopt(socket, is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6,
+                   is_ipv4 ? IP_FREEBIND : IPV6_FREEBIND, &(int){1}, sizeof(int)) ||
+        bind(socket, (const struct sockaddr *)address, address_length(address)))
+        return -errno;
+    address_text(address, text);
+    log_notice("%s: this machine does not have that address yet, it is waited for", text);
+    return 0;
+}
+
 static int set_up(int socket, const struct config_endpoint *endpoint)
 {
     struct sockaddr_storage address = endpoint->address;
@@ -49,7 +66,9 @@ static int set_up(int socket, const struct config_endpoint *endpoint)
         setsockopt(socket, SOL_SOCKET, SO_BINDTODEVICE, endpoint->interface,
                    (socklen_t)strlen(endpoint->interface) + 1))
         return -errno;
-    return bind(socket, (const struct sockaddr *)&address, address_length(&address)) ? -errno : 0;
+    if (!bind(socket, (const struct sockaddr *)&address, address_length(&address)))
+        return 0;
+    return errno == EADDRNOTAVAIL ? bind_ahead(socket, endpoint, &address) : -errno;
 }
 
 /* A datagram must tell to which of our addresses it was sent: the answer comes from there. */

@@ -25,6 +25,7 @@
 
 #define REQUESTS_PER_TURN 64
 #define PACKETS_PER_TURN  64
+#define QUIET_MS          500 /* clients acknowledge sooner; they ask again after a second or more */
 #define SEND_BUFFER_BYTES                                                   \
     (4 << 20) /* a window of large blocks at once; the kernel may give less \
                */
@@ -45,6 +46,7 @@ struct tftp_client {
     struct boot_file *file;
     struct tftp_transfer *transfer;
     struct boot_transfer told;
+    uint64_t heard_ms; /* its last packet; 0: none yet */
 };
 
 struct tftp_server {
@@ -201,6 +203,7 @@ static void on_packet(struct ev_loop *loop, ev_io *readable, int events)
             send_error(readable->fd, &from, TFTP_ERROR_UNKNOWN_TRANSFER, "not your transfer");
             continue;
         }
+        client->heard_ms = now_ms(tftp);
         if (!go_on(client,
                    tftp_transfer_receive(client->transfer, packet, (size_t)got, now_ms(tftp))))
             return;
@@ -324,12 +327,20 @@ static void begin_transfer(struct tftp_server *tftp, const struct arrival *arriv
     (void)go_on(client, TFTP_CONTINUE);
 }
 
-static bool runs_already(const struct tftp_server *tftp, const struct sockaddr_storage *from)
+/* A request from the port of a transfer under way is a copy of its first one, unless that has gone
+ * quiet: then the client was restarted, as firmware does that always takes the same port. */
+static bool runs_already(struct tftp_server *tftp, const struct sockaddr_storage *from)
 {
-    const struct tftp_client *client;
+    struct tftp_client *client;
     DL_FOREACH (tftp->clients, client)
         if (same_sender(&client->peer, from))
-            return true;
+            break;
+    if (!client || !client->heard_ms || now_ms(tftp) - client->heard_ms < QUIET_MS)
+        return client;
+    client->told.bytes = tftp_transfer_report(client->transfer)->bytes;
+    boot_journal_file_failed(tftp->server, &client->told, JOURNAL_FILE_LOST,
+                             "the client began anew");
+    client_free(client);
     return false;
 }
 

@@ -36,7 +36,7 @@ class Daemon(BootDaemon):
                  more_clients=None):
         super().__init__(PROGRAM, namespace, folder,
                          f'{{ name = "{interface}"; dhcp = "{dhcp}"; probe = "1s"; {more} }}',
-                         top=f'clients = ( {{ mac = "{NAMED}"; target = "laptop"; '
+                         top=f'clients = ( {{ mac = "{NAMED}"; target = "laptop"; open = true; '
                              f'address = "192.168.77.50" }}{", " + more_clients if more_clients else ""} );{top}',
                          prefix=prefix)
         self.start("listening for iSCSI on")
@@ -261,6 +261,23 @@ def test_alone(report, wire, folder):
     with report.test("it ends in order and takes its address with it"):
         daemon.stop()
         assert address_of(server) == (None, None)
+
+
+def test_listens_ahead(report, wire, folder):
+    with report.test("what listens at the fallback address alone is there when that is"):
+        server, host = wire.add_host("server20"), wire.add_host("host20", "192.168.99.60/24")
+        at = f'portals = [ "{FALLBACK}:3260" ]; boot = {{ http-listen = [ "{FALLBACK}:80" ]; ' \
+             f'tftp-listen = [ "{FALLBACK}:69" ] }};'
+        with Daemon(server, folder / "ahead", more=f'fallback-address = "{FALLBACK}/24"', top=at) as daemon:
+            for port in 3260, 80, 69:
+                daemon.wait(f"{FALLBACK}:{port}: this machine does not have that address yet")
+            daemon.wait(f"eth0: address {FALLBACK}, DHCP role server")
+            with client(host, "52:54:00:00:0d:01") as one:
+                assert one.ask(DISCOVER, ipxe(0), FALLBACK).boot.startswith(f"http://{FALLBACK}/boot.ipxe")
+            for url in f"http://{FALLBACK}/boot.ipxe?mac=x", f"tftp://{FALLBACK}/undionly.kpxe":
+                run(*inside(host), "curl", "-sf", "-m", "5", "-o", "/dev/null", url)
+            with entered(host):
+                socket.create_connection((FALLBACK, 3260), timeout=5).close()
 
 
 def test_obstacles(report, wire, folder):
@@ -520,7 +537,7 @@ def main():
     report.finish()
 
 
-tests = [test_proxy, test_alone, test_obstacles, test_refusals, test_serving, test_no_boot_file,
-         test_address_held, test_other_networks, test_portal, test_serial,
+tests = [test_proxy, test_alone, test_listens_ahead, test_obstacles, test_refusals, test_serving,
+         test_no_boot_file, test_address_held, test_other_networks, test_portal, test_serial,
          test_other_pxe_server, test_reload]
 main()

@@ -283,6 +283,18 @@ def test_protocol(report, daemon):
                     senders.add(one.recvfrom(2048)[1])
             assert len(senders) == 1, senders
             one.sendto(b"\0\5\0\0enough\0", senders.pop())
+    with report.test("a client that was restarted and takes the same port is served at once"):
+        with udp() as one:
+            for round_ in range(2):
+                one.sendto(request("small"), ("127.0.0.1", daemon.port))
+                first, sender = one.recvfrom(2048)
+                while struct.unpack(">HH", first[:4]) != (DATA, 1):  # the rest of the one before
+                    first, sender = one.recvfrom(2048)
+                one.sendto(struct.pack(">HH", ACKNOWLEDGE, 1), sender)
+                assert one.recv(2048)[:4] == b"\0\3\0\2", round_
+                time.sleep(0.7)
+            one.sendto(b"\0\5\0\0enough\0", sender)
+        assert daemon.says("the client began anew")
     with report.test("more transfers than one client may have are refused"):
         with contextlib.ExitStack() as stack:
             answers = []
