@@ -71,7 +71,7 @@ targets = ( {", ".join(self.targets)} );
                                   log=self.log, **options)
         return self
 
-    def start(self, seconds=15, **options):
+    def start(self, seconds=60, **options):
         """Starts it and waits until every target is served."""
         self.launch(**options)
         try:
@@ -81,7 +81,7 @@ targets = ( {", ".join(self.targets)} );
             raise
         return self
 
-    def wait_ready(self, seconds=15):
+    def wait_ready(self, seconds=60):
         def ready():
             self.check_running()
             try:
