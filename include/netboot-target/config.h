@@ -135,7 +135,7 @@ struct config_auth {
     struct secret secret;        /* length 0 with mode chap or mutual: generate once and keep */
     char *target_user;           /* CHAP_N we send; never NULL */
     struct secret target_secret; /* length 0 with mode mutual: generate once and keep */
-    CONFIG_LIST(enum config_chap_algorithm) algorithms; /* best first */
+    CONFIG_LIST(enum config_chap_algorithm) algorithms; /* accepted ones */
 };
 
 struct config_lun {
@@ -190,6 +190,8 @@ struct config_target {
     uint64_t after_script_ms; /* first logins only so soon after a boot script; 0: at any time */
     bool open;                /* any machine that asks is booted from it, secrets in its script */
     enum config_digests digests;
+    bool initial_r2t; /* no data of a write before it has been asked for */
+    uint64_t ping_ms; /* 0: idle sessions are left alone */
     struct config_kernels kernels;
 };
 
@@ -294,11 +296,12 @@ struct config_limits {
     uint32_t logins_per_source;
     uint32_t failed_logins_per_minute; /* of one source; more are delayed */
     uint64_t login_deadline_ms;
-    uint32_t sessions_per_initiator; /* on one target */
+    uint32_t sessions_per_initiator; /* on one target, or for discovery */
     uint32_t queue_depth;            /* commands of one session */
     uint64_t memory_per_connection_bytes;
     uint64_t text_bytes; /* of one text or login exchange */
     uint64_t send_stall_ms;
+    uint64_t write_stall_ms;
     uint64_t
         keepalive_ms;  /* a silent connection is probed after this time, closed after twice it */
     uint64_t drain_ms; /* what SIGTERM gives running commands */

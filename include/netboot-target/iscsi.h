@@ -43,12 +43,12 @@ struct iscsi_limits {
     unsigned logins_per_source;
     uint64_t login_deadline_ms; /* from accept to full feature phase */
     size_t text_bytes;          /* of one text exchange, continued PDUs included */
-    unsigned sessions_per_initiator;
+    unsigned sessions_per_initiator; /* on one target, or for discovery */
     unsigned command_window;        /* MaxCmdSN − ExpCmdSN + 1 when idle */
     unsigned commands_per_session;  /* beyond: TASK SET FULL */
     size_t credit_bytes;            /* data buffers per connection */
     size_t immediate_reserve_bytes; /* immediate data of commands that wait for credit */
-    uint64_t send_stall_ms;         /* a peer that takes nothing for so long is cut off */
+    uint64_t write_stall_ms;        /* a peer that sends nothing of a write's data is cut off */
 };
 extern const struct iscsi_limits iscsi_default_limits;
 
@@ -98,6 +98,7 @@ struct iscsi_target_options {
     bool invited_only;    /* logins have to pass the callback is_invited() */
     enum iscsi_digest_policy header_digest, data_digest;
     bool initial_r2t; /* Yes: no unsolicited Data-Out */
+    uint64_t ping_ms; /* after which an idle session is asked for a sign of life; 0: never */
 };
 
 /* Copies the options; `scsi` stays the caller's. */
@@ -207,9 +208,12 @@ void iscsi_node_set_refusing(struct iscsi_node *node, bool refusing);
  * freed then. May call `removed` at once. */
 void iscsi_node_remove_target(struct iscsi_node *node, struct iscsi_target *target,
                               void (*removed)(void *context), void *context);
-/* Cuts off what missed its deadline. Returns when to call again; 0: not before something new
- * happens. */
+/* Cuts off what missed its deadline, pings what is idle. Returns when to call again; 0: not before
+ * a connection is new or has a deadline. */
 uint64_t iscsi_node_tick(struct iscsi_node *node, uint64_t now_us);
+/* The pool is empty: whoever holds most of it and only waits for its peer gives something back.
+ * False: nobody does. Not from inside a call for a connection that holds any. */
+bool iscsi_node_make_room(struct iscsi_node *node);
 /* Shutdown: refuses new logins with 03/01, asks sessions to log out (Async event 1) but those of
  * firmware initiators (iPXE, isboot), which would abort on it. */
 void iscsi_node_drain(struct iscsi_node *node);
@@ -263,6 +267,9 @@ struct iovec iscsi_connection_bulk(struct iscsi_connection *connection);
  * then close. */
 int iscsi_connection_received(struct iscsi_connection *connection, size_t bulk_bytes,
                               const void *data, size_t length, uint64_t now_us);
+
+/* It owes us data, so iscsi_node_tick() has to be called. */
+bool iscsi_connection_has_deadline(const struct iscsi_connection *connection);
 
 enum iscsi_segment_kind {
     ISCSI_SEGMENT_MEMORY, /* in the slab: gone with the next next_output(), so copy what is unsent

@@ -104,7 +104,8 @@ static const struct word log_levels[] = {
     {.name = "algorithms", .type = &value_word, .list = true,                                     \
      .offset = offsetof(struct config_auth, algorithms), .words = chap_algorithms,                \
      .fallback = "sha3-256 sha256 sha1 md5",                                                      \
-     .help = "CHAP algorithms accepted, best first; iPXE and most firmware know md5 alone."}
+     .help = "CHAP algorithms accepted. The first of the initiator's own list that is among " \
+             "them is taken; iPXE and most firmware know md5 alone."}
 
 static const struct key target_auth_keys[] = {
     AUTH_KEYS("mutual", NULL, "the name of the target")
@@ -240,6 +241,14 @@ static const struct key target_keys[] = {
              "wherever offered, or demanded. They cost the zero-copy path."},
     {.name = "kernels", .section = &kernels, FIELD(kernels), .live = true,
      .help = "What the menu offers of the kernels on its disks."},
+    {.name = "initial-r2t", .type = &value_bool, FIELD(initial_r2t), .fallback = "true",
+     .help = "Insist that an initiator waits to be asked for the data of a write. Without it the "
+             "first 64 KiB may come unasked, where the initiator wants that too."},
+    {.name = "ping", .type = &value_duration, FIELD(ping_ms), .fallback = "0",
+     .maximum = 1 * DAYS,
+     .help = "Ask a session that has been silent for so long for a sign of life (NOP-In), for "
+             "networks that forget idle connections. 0: never. Firmware is not asked, and nobody "
+             "is dropped for not answering."},
 };
 #undef FIELD
 SECTION(target, target_keys, struct config_target);
@@ -450,7 +459,7 @@ static const struct key limits_keys[] = {
     TIME("login-deadline", login_deadline_ms, "15s", 1 * SECONDS, 10 * MINUTES,
          "How long a login can take."),
     COUNT("sessions-per-initiator", sessions_per_initiator, "8", 1, 65536,
-          "Sessions of one initiator name."),
+          "Sessions of one initiator name on one target, and as many for discovery."),
     COUNT("queue-depth", queue_depth, "256", 1, 4096, "Commands of one session at a time."),
     SIZE("memory-per-connection", memory_per_connection_bytes, "2M", 512 * KIBI, 1 * GIBI,
          "Buffers of one connection."),
@@ -460,6 +469,8 @@ static const struct key limits_keys[] = {
     TIME("keepalive", keepalive_ms, "60s", 5 * SECONDS, 1 * DAYS,
          "A silent connection is probed after this time and closed after twice it."),
     TIME("drain", drain_ms, "20s", 0, 10 * MINUTES,
+    TIME("write-stall", write_stall_ms, "60s", 1 * SECONDS, 1 * HOURS,
+         "How long an initiator can leave all data of its writes unsent."),
          "What running commands get when the daemon ends."),
     COUNT("http-connections", http_connections, "128", 4, 65536, "HTTP connections in all."),
     COUNT("http-connections-per-source", http_connections_per_source, "16", 1, 65536,

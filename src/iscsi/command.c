@@ -12,52 +12,18 @@
 #include <utlist.h>
 
 #include <netboot-target/util/array.h>
+#include <netboot-target/util/cleanup.h>
 
 #include "connection.h"
 
-/* ── credit ──────────────────────────────────────────────────────────────────────────────────────
- */
-
-void *credit_take(struct iscsi_connection *connection, size_t bytes)
-{
-    size_t cost = pool_cost(bytes);
-    if (connection->credit_used && /* one command may always run, however small the credit is */
-        connection->credit_used + cost > connection->node->limits.credit_bytes)
-        return NULL;
-    void *buffer = pool_take(connection->node->pool, bytes);
-    if (buffer)
-        connection->credit_used += cost;
-    return buffer;
-}
-
-void credit_give(struct iscsi_connection *connection, void *buffer, size_t bytes)
-{
-    pool_give(connection->node->pool, buffer, bytes);
-    connection->credit_used -= pool_cost(bytes);
-}
-
-static void *reserve_take(struct iscsi_connection *connection, size_t bytes)
-{
-    size_t cost = pool_cost(bytes);
-    if (connection->reserve_used + cost > connection->node->limits.immediate_reserve_bytes)
-        return NULL;
-    void *buffer = pool_take(connection->node->pool, bytes);
-    if (buffer)
-        connection->reserve_used += cost;
-    return buffer;
-}
-
 static void command_give_buffer(struct iscsi_command *command)
 {
-    struct iscsi_connection *connection = command->connection;
     if (!command->buffer)
         return;
-    if (command->buffer_from_reserve) {
-        pool_give(connection->node->pool, command->buffer, command->buffer_bytes);
-        connection->reserve_used -= pool_cost(command->buffer_bytes);
-    } else {
-        credit_give(connection, command->buffer, command->buffer_bytes);
-    }
+    if (command->buffer_from_reserve)
+        reserve_give(command->connection, command->buffer, command->buffer_bytes);
+    else
+        credit_give(command->connection, command->buffer, command->buffer_bytes);
     command->buffer = NULL;
     command->buffer_bytes = 0;
 }
@@ -212,6 +178,14 @@ static void command_run(struct iscsi_command *command)
 /* ── gathering data-out ──────────────────────────────────────────────────────────────────────────
  */
 
+/* The deadline for it begins, if none runs yet; it begins anew with each sequence that is complete,
+ * and ends with the last one. */
+static void data_is_owed(struct iscsi_connection *connection)
+{
+    if (!connection->data_out_us)
+        connection->data_out_us = connection->now_us;
+}
+
 static enum emit_verdict emit_r2t(struct iscsi_connection *connection, struct iscsi_answer *answer,
                                   struct iscsi_output *output)
 {
@@ -232,6 +206,7 @@ static enum emit_verdict emit_r2t(struct iscsi_connection *connection, struct is
     output_commit_pdu(connection, output, bhs, 0);
     command->r2t_queued = false;
     connection_unqueue(connection, answer);
+    data_is_owed(connection);
     return EMIT_DONE;
 }
 
@@ -244,9 +219,8 @@ static void command_ask_for_data(struct iscsi_command *command)
     command->r2t_active = true;
     command->r2t_end_bytes = command->received_bytes + burst;
     command->next_data_sn = 0;
-    command->ttt = session->next_ttt++;
-    if (session->next_ttt == RESERVED_TAG)
-        session->next_ttt = 0;
+    command->ttt = session_take_ttt(session);
+    command->waits_since_us = command->connection->now_us;
     command->r2t.emit = emit_r2t;
     command->r2t_queued = true;
     connection_queue(command->connection, &command->r2t);
@@ -284,6 +258,18 @@ static bool command_take_whole_buffer(struct iscsi_command *command)
     command->buffer_bytes = bytes;
     command->buffer_from_reserve = false;
     return true;
+}
+
+/* Its buffer goes to somebody who has none. */
+void command_make_way(struct iscsi_command *command)
+{
+    if (command->state == COMMAND_ANSWERING) { /* what was read is read again when its turn comes */
+        fetch_buffer_unref(command->connection, take_pointer(command->fetched));
+        return;
+    }
+    command_unlink(command);
+    command_give_buffer(command);
+    command_fail(command, SCSI_STATUS_BUSY); /* and what comes of its data is swallowed */
 }
 
 /* Nobody would wake a command that waits while its connection holds nothing: the memory of the
@@ -358,9 +344,10 @@ static int command_gather(struct iscsi_command *command)
         command_fail(command, SCSI_STATUS_TASK_SET_FULL);
         return 0;
     }
-    if (!immediate)
-        return 0;
-    connection->in.destination = command->buffer;
+    command->waits_since_us = connection->now_us;
+    data_is_owed(connection);
+    if (immediate)
+        connection->in.destination = command->buffer;
     return 0;
 }
 
@@ -472,6 +459,8 @@ int command_complete(struct iscsi_connection *connection)
     if (!command || command->state != COMMAND_GATHERING)
         return 0; /* aborted or refused while its data arrived */
     command->received_bytes = min_of(bhs_data_length(connection->in.header), command->gather_bytes);
+    if (command->received_bytes)
+        connection->data_out_us = connection->now_us;
     if (!command->unsolicited_bytes)
         command_go_on(command);
     /* else unsolicited Data-Out follows, until one has F */
@@ -574,6 +563,7 @@ int data_out_complete(struct iscsi_connection *connection)
                                command->received_bytes, end);
     command->r2t_active = false;
     command->unsolicited_bytes = 0;
+    connection->data_out_us = connection->now_us;
     connection->in.command = NULL;
     command_go_on(command);
     return 0;

@@ -198,7 +198,7 @@ struct iscsi_connection *iscsi_connection_new(struct iscsi_node *node,
 int iscsi_connection_received(struct iscsi_connection *connection, size_t bulk_bytes,
                               const void *data, size_t length, uint64_t now_us)
 {
-    connection->now_us = now_us;
+    connection->now_us = connection->heard_us = now_us;
     connection->in_call = true;
     int result = bulk_bytes ? framing_receive_bulk(connection, bulk_bytes) : 0;
     if (!result)

@@ -94,6 +94,7 @@ struct iscsi_command {
     bool r2t_active;
     uint32_t ttt, r2t_sn, r2t_end_bytes;
     uint32_t next_data_sn;
+    uint64_t waits_since_us; /* for its data-out, or for its data-in to be taken */
 
     /* data-in */
     uint32_t data_in_bytes; /* what will be sent: min(there is, expected) */
@@ -164,6 +165,8 @@ struct iscsi_connection {
     struct sockaddr_storage local, peer;
     char local_text[PEER_TEXT_BYTES], peer_text[PEER_TEXT_BYTES];
     uint64_t started_us, now_us;
+    uint64_t heard_us, pinged_us;
+    uint64_t data_out_us; /* since when data-out is owed, or last came; 0: none is */
     enum connection_phase phase;
     bool failed;  /* connection_fail() was called */
     bool in_call; /* inside a call of the owner's: no output_ready() */
@@ -247,6 +250,8 @@ void session_note_latency(struct iscsi_session *session, uint64_t microseconds);
 /* Has logged out, and not because we asked it to: such a one will be back as soon as we are. */
 bool session_gave_up(const struct iscsi_session *session);
 bool session_is_firmware(const struct iscsi_session *session);
+/* A target transfer tag that no other PDU of ours has just now. */
+uint32_t session_take_ttt(struct iscsi_session *session);
 
 /* command.c */
 int command_begin(struct iscsi_connection *connection);
@@ -261,9 +266,16 @@ void command_settle(struct iscsi_command *command);
 /* Of a connection that is being closed: those that task management has aborted hear nothing of the
  * nexus's end. */
 void command_drop_aborted(struct iscsi_session *session);
+void command_wait_for_credit(struct iscsi_command *command);
+/* It waits for its peer, and others need its buffer. */
+void command_make_way(struct iscsi_command *command);
+
+/* credit.c: memory that counts against the connection; NULL: not now */
 void *credit_take(struct iscsi_connection *connection, size_t bytes);
 void credit_give(struct iscsi_connection *connection, void *buffer, size_t bytes);
-void command_wait_for_credit(struct iscsi_command *command);
+/* For immediate data, which is already on its way. */
+void *reserve_take(struct iscsi_connection *connection, size_t bytes);
+void reserve_give(struct iscsi_connection *connection, void *buffer, size_t bytes);
 
 /* data_in.c */
 void command_answer(struct iscsi_command *command);

@@ -160,6 +160,7 @@ void command_fetched(struct scsi_task *task)
     struct iscsi_command *command = task->transport;
     struct iscsi_connection *connection = command->connection;
     connection_wake(connection);
+    command->waits_since_us = node_now_us(connection->node);
     if (task->fetch_result < 0 || task->aborted)
         fetch_buffer_unref(connection, take_pointer(command->fetched));
     if (task->aborted && !command->answer_abort)

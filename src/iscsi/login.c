@@ -368,11 +368,11 @@ static bool has_room(const struct iscsi_login *login)
 {
     struct iscsi_node *node = login->node;
     unsigned limit = node->limits.sessions_per_initiator;
-    if (iscsi_node_sessions_of(node, login->result.initiator) < limit)
+    if (iscsi_node_sessions_like(node, &login->result) < limit)
         return true;
     if (session_some_makes_way(node, &login->result))
         return true;
-    return iscsi_node_end_oldest(node, login->result.initiator, &login->peer);
+    return iscsi_node_end_oldest_like(node, &login->result, &login->peer);
 }
 
 static enum refusal claim(struct iscsi_login *login, uint64_t now_us, struct error *detail)

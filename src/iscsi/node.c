@@ -24,7 +24,7 @@ const struct iscsi_limits iscsi_default_limits = {
     .commands_per_session = 512,
     .credit_bytes = 2 << 20,
     .immediate_reserve_bytes = 4 << 20,
-    .send_stall_ms = 60000,
+    .write_stall_ms = 60000,
 };
 
 struct iscsi_node *iscsi_node_new(const struct iscsi_node_options *options)
@@ -107,25 +107,6 @@ void iscsi_node_remove_target(struct iscsi_node *node, struct iscsi_target *targ
             node->callbacks->close(node->context, session->connection->owner);
 }
 
-uint64_t iscsi_node_tick(struct iscsi_node *node, uint64_t now_us)
-{
-    uint64_t allowed_us = node->limits.login_deadline_ms * 1000;
-    uint64_t next_us = 0;
-    struct iscsi_connection *connection;
-    struct iscsi_connection *following;
-    DL_FOREACH_SAFE (node->connections, connection, following) {
-        if (connection->phase != PHASE_LOGIN && connection->phase != PHASE_REINSTATING)
-            continue;
-        uint64_t deadline_us = connection->started_us + allowed_us;
-        if (deadline_us <= now_us)
-            connection_fail(connection, "login took longer than %llu ms",
-                            (unsigned long long)node->limits.login_deadline_ms);
-        else if (!next_us || deadline_us < next_us)
-            next_us = deadline_us;
-    }
-    return next_us;
-}
-
 static void ask_to_log_out(struct iscsi_session *session)
 {
     struct iscsi_connection *connection = session->connection;
@@ -191,26 +172,33 @@ unsigned iscsi_node_session_count(const struct iscsi_node *node)
     return node->session_count;
 }
 
-unsigned iscsi_node_sessions_of(const struct iscsi_node *node, const char *initiator)
+static bool is_like(const struct iscsi_session *session, const struct iscsi_login_result *login)
+{
+    return session->login.target == login->target &&
+           !strcmp(session->login.initiator, login->initiator);
+}
+
+unsigned iscsi_node_sessions_like(const struct iscsi_node *node,
+                                  const struct iscsi_login_result *login)
 {
     unsigned count = 0;
     const struct iscsi_session *session;
     DL_FOREACH (node->sessions, session)
-        if (!strcmp(session->login.initiator, initiator))
-            count++;
+        count += is_like(session, login);
     return count;
 }
 
-bool iscsi_node_end_oldest(struct iscsi_node *node, const char *initiator,
-                           const struct sockaddr_storage *peer)
+bool iscsi_node_end_oldest_like(struct iscsi_node *node, const struct iscsi_login_result *login,
+                                const struct sockaddr_storage *peer)
 {
     struct iscsi_session *session;
     DL_FOREACH (node->sessions, session) { /* in the order of their logins */
         const struct iscsi_connection *connection = session->connection;
-        if (connection->phase == PHASE_CLOSED || strcmp(session->login.initiator, initiator) != 0 ||
+        if (connection->phase == PHASE_CLOSED || !is_like(session, login) ||
             !connection_is_from(connection, peer))
             continue;
-        session_drop(session, "the oldest of too many sessions of its initiator");
+        session_drop(session, "the oldest of too many sessions of its initiator on its target "
+                              "(limits.sessions-per-initiator)");
         return true;
     }
     return false;

@@ -5,6 +5,7 @@
 #include <netboot-target/util/buffer.h>
 
 struct iscsi_session;
+struct iscsi_login_result;
 
 struct iscsi_target {
     struct iscsi_target *prev, *next;
@@ -21,6 +22,7 @@ struct iscsi_target {
     bool others_may_read;
     bool invited_only;
     bool initial_r2t;
+    uint64_t ping_ms;
     uint64_t hold_ms;
     enum iscsi_digest_policy header_digest, data_digest;
 
@@ -57,6 +59,7 @@ struct iscsi_node {
     unsigned connection_count; /* draining ones included */
     unsigned session_count;
     unsigned logins_in_progress;
+    uint64_t no_room_before_us; /* nobody had a buffer to give up */
 };
 
 /* target.c */
@@ -84,11 +87,13 @@ void owner_session_ended(struct iscsi_session *session);
 
 /* node.c */
 uint64_t node_now_us(const struct iscsi_node *node);
-unsigned iscsi_node_sessions_of(const struct iscsi_node *node, const char *initiator);
-/* Ends the initiator's oldest session from this address: iPXE leaves one behind at every boot,
- * since the OS that takes over never closes it. False: it has none. */
-bool iscsi_node_end_oldest(struct iscsi_node *node, const char *initiator,
-                           const struct sockaddr_storage *peer);
+/* Sessions of this initiator on this target; those for discovery count by themselves. */
+unsigned iscsi_node_sessions_like(const struct iscsi_node *node,
+                                  const struct iscsi_login_result *login);
+/* Ends the oldest of them from this address: iPXE leaves one behind at every boot, since the OS
+ * that takes over never closes it. False: there is none. */
+bool iscsi_node_end_oldest_like(struct iscsi_node *node, const struct iscsi_login_result *login,
+                                const struct sockaddr_storage *peer);
 
 /* CHAP: other connections' outstanding challenges, to refuse a reflected one (chap.c). */
 bool iscsi_node_has_challenge(const struct iscsi_node *node, const uint8_t *challenge,

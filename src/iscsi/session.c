@@ -54,6 +54,14 @@ static struct scsi_nexus *new_nexus(const struct iscsi_login_result *login)
     return scsi_nexus_new(login->target->scsi, port, ISCSI_PORTAL_GROUP);
 }
 
+uint32_t session_take_ttt(struct iscsi_session *session)
+{
+    uint32_t ttt = session->next_ttt++;
+    if (session->next_ttt == RESERVED_TAG)
+        session->next_ttt = 0;
+    return ttt;
+}
+
 struct iscsi_session *session_new(struct iscsi_connection *connection,
                                   const struct iscsi_login_result *login)
 {

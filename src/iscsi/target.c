@@ -310,6 +310,7 @@ static int set_options(struct iscsi_target *target, const struct iscsi_target_op
     target->others_may_read = options->others_may_read;
     target->invited_only = options->invited_only;
     target->hold_ms = options->hold_ms;
+    target->ping_ms = options->ping_ms;
     target->header_digest = options->header_digest;
     target->data_digest = options->data_digest;
     target->initial_r2t = options->initial_r2t;

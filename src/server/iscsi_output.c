@@ -100,6 +100,14 @@ static enum send_verdict send_memory(struct client *client, struct cursor *curso
 
 static void late_fetch_done(struct block_request *request);
 
+static void *take_late_buffer(struct server *server, size_t bytes)
+{
+    void *buffer;
+    while (!(buffer = pool_take(server->pool, bytes)) && iscsi_node_make_room(server->node))
+        ;
+    return buffer;
+}
+
 static enum send_verdict start_late_fetch(struct client *client, const struct cursor *cursor)
 {
     struct server *server = client->server->server;
@@ -119,7 +127,7 @@ static enum send_verdict start_late_fetch(struct client *client, const struct cu
         .operation = BLOCK_READ,
         .offset_bytes = start,
         .length_bytes = end - start,
-        .buffer = pool_take(server->pool, (size_t)(end - start)),
+        .buffer = take_late_buffer(server, (size_t)(end - start)),
         .done = late_fetch_done,
         .context = fetch,
     };
@@ -259,6 +267,8 @@ static enum send_verdict send_next(struct client *client, size_t *ret_bytes)
 static void client_rest(struct client *client)
 {
     ev_io_stop(client->server->server->loop, &client->writable);
+    if (iscsi_connection_has_deadline(client->connection))
+        clients_want_deadlines(client->server);
     if (iscsi_connection_ends(client->connection))
         client_close(client, "ended");
 }

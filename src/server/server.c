@@ -79,7 +79,7 @@ static struct iscsi_limits iscsi_limits_of(const struct config *config)
     /* isboot goes on beyond the window */
     result.commands_per_session = 2 * limits->queue_depth;
     result.credit_bytes = limits->memory_per_connection_bytes;
-    result.send_stall_ms = limits->send_stall_ms;
+    result.write_stall_ms = limits->write_stall_ms;
     return result;
 }
 

@@ -71,7 +71,8 @@ static struct iscsi_target *make_iscsi_target(struct served_target *target, stru
         .invited_only = config->after_script_ms != 0,
         .header_digest = digest_policy(config->digests),
         .data_digest = digest_policy(config->digests),
-        .initial_r2t = true,
+        .initial_r2t = config->initial_r2t,
+        .ping_ms = config->ping_ms,
     };
     secrets_fill_auth(&target->secrets, &config->auth, &options.auth);
     return iscsi_target_new(&options, target->scsi, error);

@@ -99,3 +99,8 @@ size_t pool_taken_bytes(const struct pool *pool)
 {
     return pool->taken_bytes;
 }
+
+size_t pool_left_bytes(const struct pool *pool)
+{
+    return pool->limit_bytes - pool->taken_bytes;
+}

@@ -97,7 +97,8 @@ class Session:
             header = self.read(48)
             length = int.from_bytes(header[5:8], "big")
             data = self.read(length + -length % 4)[:length]
-            if header[0] & 0x3f not in (R2T, DATA_IN) or header[1] & 1:
+            pinged = header[0] & 0x3f == NOP_IN and header[16:20] == b"\xff" * 4
+            if not pinged and (header[0] & 0x3f not in (R2T, DATA_IN) or header[1] & 1):
                 self.status_number = int.from_bytes(header[24:28], "big") + 1
             expected, most = struct.unpack(">II", header[28:36])
             self.window = most - expected + 1

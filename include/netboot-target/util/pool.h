@@ -22,3 +22,4 @@ void pool_give(struct pool *pool, void *buffer, size_t bytes);
 /* What a buffer for `bytes` really costs: the power of two above it. */
 size_t pool_cost(size_t bytes);
 size_t pool_taken_bytes(const struct pool *pool);
+size_t pool_left_bytes(const struct pool *pool); /* before the limit is reached */

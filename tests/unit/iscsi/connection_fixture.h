@@ -605,6 +605,8 @@ static inline bool advances_stat_sn(const struct pdu *pdu)
     uint8_t opcode = bhs_opcode(pdu->bhs);
     if (opcode == OP_R2T)
         return false;
+    if (opcode == OP_NOP_IN && load_be32(pdu->bhs + BHS_ITT) == RESERVED_TAG)
+        return false; /* a ping of the target's */
     return opcode != OP_DATA_IN || (pdu->bhs[1] & DATA_IN_STATUS);
 }
 

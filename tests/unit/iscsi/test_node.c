@@ -252,6 +252,40 @@ static void test_the_oldest_session_makes_room(void **state)
     world_free(world);
 }
 
+/* Neither a disk on another target nor a question for the list of targets costs a session. */
+static void test_each_target_counts_its_own_sessions(void **state)
+{
+    (void)state;
+    struct world_options options = world_defaults();
+    options.limits.sessions_per_initiator = 1;
+    struct world *world = world_new(&options);
+    const struct iscsi_target_options other = {.name = OTHER_TARGET, .initial_r2t = true};
+    struct iscsi_target *target = iscsi_target_new(&other, world->scsi, &(struct error){0});
+    assert_non_null(target);
+    iscsi_target_set_ready(target, true);
+    assert_int_equal(iscsi_node_add_target(world->node, target), 0);
+    struct peer *root = peer_new(world, "");
+    struct peer *second = peer_open(world);
+    send_login(second, TRANSIT(1, 3), "InitiatorName=" INITIATOR "\nTargetName=" OTHER_TARGET "\n");
+    expect_logged_in(second);
+    struct peer *discovery[2];
+    for (unsigned i = 0; i < 2; i++) {
+        discovery[i] = peer_open(world);
+        send_login(discovery[i], TRANSIT(1, 3),
+                   "InitiatorName=" INITIATOR "\nSessionType=Discovery\n");
+        expect_logged_in(discovery[i]);
+    }
+    assert_non_null(root->connection);
+    assert_non_null(second->connection);
+    assert_null(discovery[0]->connection); /* these are counted, too */
+    assert_non_null(discovery[1]->connection);
+    bool removed = false;
+    iscsi_node_remove_target(world->node, target, note_removed, &removed);
+    assert_true(removed);
+    iscsi_target_free(target);
+    world_free(world);
+}
+
 /* ── the end ─────────────────────────────────────────────────────────────────────────────────── */
 
 static const uint8_t ipxe_isid[] = {0x40, 0x00, 0x27, 0x23, 0x12, 0x34};
@@ -353,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_names_are_unique),
         cmocka_unit_test(test_removing_a_target),
         cmocka_unit_test(test_the_oldest_session_makes_room),
+        cmocka_unit_test(test_each_target_counts_its_own_sessions),
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_drain_with_a_peer_that_does_not_read),
         cmocka_unit_test(test_close_all),
