@@ -202,7 +202,10 @@ int main(int count, char **arguments)
      * stop a kernel that hands dumps to a program. */
     prctl(PR_SET_DUMPABLE, 0);
     _cleanup_free_ char **devices = calloc((size_t)count + 1, sizeof *devices);
-    struct command_line line = {.server.export_devices = devices, .devices = devices};
+    struct command_line line = {
+        .server = {.export_devices = devices, .arguments = arguments},
+          .devices = devices
+    };
     if (!devices)
         return EXIT_FAILURE;
     int result = parse_command_line(count, arguments, &line);

@@ -14,7 +14,8 @@ struct server_options {
     unsigned export_count;
     bool open; /* with export_devices: no authentication */
     enum log_level log_level;
-    bool log_level_set; /* overrides the config */
+    bool log_level_set;     /* overrides the config */
+    char *const *arguments; /* of the program, as it was started */
 };
 
 /* Runs until SIGTERM or SIGINT. Returns the exit status: 0 after an orderly shutdown, 1 when it

@@ -4,9 +4,7 @@
  * only attackers need, limits for time and memory.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/landlock.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <string.h>
@@ -17,7 +15,7 @@
 
 #include <netboot-target/discover.h>
 #include <netboot-target/util/array.h>
-#include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/landlock.h>
 
 #define ADDRESS_SPACE_MORE (768ull << 20) /* programs, libraries, unpacking */
 #define FILE_MORE          (16ull << 20)
@@ -83,85 +81,48 @@ static int drop_capabilities(struct error *error)
 /* ── Landlock ────────────────────────────────────────────────────────────────────────────────────
  */
 
-/* As the kernel has it now; a header may be older. */
-struct ruleset {
-    uint64_t files, network, scopes;
-};
+#define PROGRAMS (LANDLOCK_EXECUTE | LANDLOCK_READ | LANDLOCK_LIST)
 
-#define EXECUTE    LANDLOCK_ACCESS_FS_EXECUTE
-#define WRITE      LANDLOCK_ACCESS_FS_WRITE_FILE
-#define READ       LANDLOCK_ACCESS_FS_READ_FILE
-#define READ_DIR   LANDLOCK_ACCESS_FS_READ_DIR
-#define IOCTL      (1ull << 15) /* LANDLOCK_ACCESS_FS_IOCTL_DEV */
-#define ALL_FILES  ((1ull << 16) - 1)
-#define ALL_TCP    3ull
-#define ALL_SCOPES 3ull
-
-/* What each version of the interface knows. */
-static const struct {
-    struct ruleset rights;
-    size_t bytes;
-} versions[] = {
-    {{(1ull << 13) - 1, 0, 0},         8 }, /* 1: Linux 5.13 */
-    {{(1ull << 14) - 1, 0, 0},         8 }, /* 2: 5.19 */
-    {{(1ull << 15) - 1, 0, 0},         8 }, /* 3: 6.2 */
-    {{(1ull << 15) - 1, ALL_TCP, 0},   16}, /* 4: 6.7 */
-    {{ALL_FILES, ALL_TCP, 0},          16}, /* 5: 6.10 */
-    {{ALL_FILES, ALL_TCP, ALL_SCOPES}, 24}, /* 6: 6.12 */
-};
-
-static int allow(int ruleset, const char *path, uint64_t rights)
-{
-    _cleanup_close_ int descriptor = open(path, O_PATH | O_CLOEXEC);
-    if (descriptor < 0)
-        return errno == ENOENT ? 0 : -errno;
-    struct landlock_path_beneath_attr rule = {.allowed_access = rights, .parent_fd = descriptor};
-    return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0
-               ? -errno
-               : 0;
-}
-
-static int landlock_disk(const char *disk, size_t version, struct error *error)
+static int allow_files(const struct landlock *landlock, const char *disk)
 {
     static const struct {
         const char *path;
         uint64_t rights;
     } system[] = {
   /* Names of files, not what is in them: GRUB looks into / to know its host. */
-        {"/",                READ_DIR                 },
-        {"/usr",             EXECUTE | READ | READ_DIR},
-        {"/lib",             EXECUTE | READ | READ_DIR},
-        {"/lib64",           EXECUTE | READ | READ_DIR},
-        {"/bin",             EXECUTE | READ | READ_DIR},
-        {"/etc/ld.so.cache", READ                     },
-        {"/dev/null",        READ | WRITE             },
+        {"/",                LANDLOCK_LIST                 },
+        {"/usr",             PROGRAMS                      },
+        {"/lib",             PROGRAMS                      },
+        {"/lib64",           PROGRAMS                      },
+        {"/bin",             PROGRAMS                      },
+        {"/etc/ld.so.cache", LANDLOCK_READ                 },
+        {"/dev/null",        LANDLOCK_READ | LANDLOCK_WRITE},
     };
-    const struct ruleset *rights = &versions[version].rights;
-    _cleanup_close_ int ruleset =
-        (int)syscall(SYS_landlock_create_ruleset, rights, versions[version].bytes, 0);
-    int result = ruleset < 0 ? -errno : 0;
+    int result = 0;
     for (size_t i = 0; !result && i < ARRAY_SIZE(system); i++)
-        result = allow(ruleset, system[i].path, system[i].rights);
-    if (!result)
-        result = allow(ruleset, disk, (READ | IOCTL) & rights->files);
-    if (!result && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
-        result = -errno;
-    return result ? error_set(error, result, "Landlock cannot be set up: %s", strerror(-result))
-                  : 0;
+        result = landlock_allow(landlock, system[i].path, system[i].rights);
+    return result ? result : landlock_allow(landlock, disk, LANDLOCK_READ | LANDLOCK_IOCTL);
 }
 
-static int landlock(const struct discover_options *options, struct error *error)
+static int give_up_files(const struct discover_options *options, struct error *error)
 {
-    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    if (version > 0)
-        return landlock_disk(options->disk, (size_t)min_of(version, (long)ARRAY_SIZE(versions)) - 1,
-                             error);
-    if (options->without_landlock)
+    struct landlock landlock;
+    int result = landlock_init(&landlock, true);
+    if (result == -EOPNOTSUPP && options->without_landlock)
         return 0;
-    return error_set(error, -EOPNOTSUPP,
-                     "the kernel has no Landlock (%s), which keeps a process that reads a foreign "
-                     "disk from every other file; discovery.without-landlock = true does without",
-                     strerror(errno));
+    if (result == -EOPNOTSUPP)
+        return error_set(
+            error, result,
+            "the kernel has no Landlock (%s), which keeps a process that reads a foreign "
+            "disk from every other file; discovery.without-landlock = true does without",
+            strerror(errno));
+    if (!result)
+        result = allow_files(&landlock, options->disk);
+    if (!result)
+        result = landlock_enter(&landlock);
+    landlock_done(&landlock);
+    return result ? error_set(error, result, "Landlock cannot be set up: %s", strerror(-result))
+                  : 0;
 }
 
 /* ── system calls ────────────────────────────────────────────────────────────────────────────────
@@ -282,6 +243,6 @@ int discover_confine(const struct discover_options *options, struct error *error
     if (!result)
         result = drop_capabilities(error);
     if (!result)
-        result = landlock(options, error);
+        result = give_up_files(options, error);
     return result ? result : filter_system_calls(error);
 }

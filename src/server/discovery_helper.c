@@ -49,7 +49,7 @@ struct discovery_helper {
  */
 
 /* In a build tree it lies beside the daemon; installed, below the same prefix. */
-static void find_program(char path[static PATH_MAX])
+void discovery_helper_find(char path[static PATH_MAX])
 {
     static const char *const folders[] = {"", "../" NBT_LIBEXEC_DIR "/"};
     const char *chosen = getenv("NETBOOT_TARGET_DISCOVER");
@@ -171,7 +171,7 @@ static int start_process(struct discovery_helper *helper, const struct discovery
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return error_set(error, -errno, "no socket for the helper: %s", strerror(errno));
     helper->socket = pair[0];
-    find_program(program);
+    discovery_helper_find(program);
     make_arguments(&arguments, helper, request);
     int result =
         arguments.failed ? -ENOMEM : spawn(&helper->process, program, arguments.items, pair[1]);

@@ -6,6 +6,7 @@
  * sentence why there is nothing.
  */
 #pragma once
+#include <limits.h>
 #include "discovery_blobs.h"
 #include "internal.h"
 
@@ -32,6 +33,8 @@ struct discovery_request {
 typedef void (*discovery_done)(void *context, struct boot_catalog *catalog,
                                const struct error *error);
 
+/* The program it runs. */
+void discovery_helper_find(char path[static PATH_MAX]);
 /* NULL: it cannot be started, `error` says why. */
 struct discovery_helper *discovery_helper_start(struct discovery_helpers *helpers,
                                                 const struct discovery_request *request,

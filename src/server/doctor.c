@@ -47,6 +47,8 @@ static void look_at_interface(struct doctor *doctor, const struct net_interface 
     const struct net_manager *manager = role == CONFIG_DHCP_AUTO && !interface->address_count
                                             ? net_interface_manager(interface)
                                             : NULL;
+    if (role != CONFIG_DHCP_OFF && doctor->dhcp_interface_count < DOCTOR_INTERFACES_LIMIT)
+        doctor->dhcp_interfaces[doctor->dhcp_interface_count++] = interface->index;
     if (!interface->is_up)
         doctor_tell(doctor, FINDING_PROBLEM, interface->name,
                     "it is switched off: ip link set %s up", interface->name);

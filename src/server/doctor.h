@@ -5,12 +5,16 @@
 #pragma once
 #include <netboot-target/server.h>
 
+#define DOCTOR_INTERFACES_LIMIT 64u
+
 enum finding { FINDING_FINE, FINDING_WARNING, FINDING_PROBLEM, FINDING_KINDS };
 
 struct doctor {
     const struct config *config;
     FILE *to;
     unsigned counts[FINDING_KINDS];
+    int dhcp_interfaces[DOCTOR_INTERFACES_LIMIT]; /* those that DHCP is answered on, by index */
+    unsigned dhcp_interface_count;
 };
 
 /* One line: what was looked at, and what was found, with the cure where there is one. */
@@ -23,6 +27,7 @@ struct doctor_port {
     uint16_t number;
     struct config_endpoint endpoint; /* AF_UNSPEC: every address */
     const char *purpose;             /* "iSCSI", "DHCP", … */
+    bool is_dhcp;                    /* on each interface of its own */
 };
 #define DOCTOR_PORTS_LIMIT 64u
 

@@ -18,16 +18,22 @@
 /* ── asking a program ────────────────────────────────────────────────────────────────────────────
  */
 
-/* Its output; returns its exit status, negative: it cannot be run. */
-static int ask(const char *command, struct buffer *to)
+#define NOT_THERE 127 /* sh(1) */
+
+/* Its output, which may be NULL; returns its exit status, negative: it cannot be run. */
+static int ask(const char *program, const char *arguments, struct buffer *to)
 {
-    char part[4096];
+    char part[4096], command[256];
     size_t length;
-    FILE *output = popen(command, "re"); // NOLINT(cert-env33-c): a fixed command
+    /* A user's own PATH may lack these two. */
+    snprintf(command, sizeof command, "PATH=$PATH:/usr/sbin:/sbin; %s %s 2>/dev/null", program,
+             arguments);
+    FILE *output = popen(command, "re"); // NOLINT(cert-env33-c): words of ours alone
     if (!output)
         return -1;
     while ((length = fread(part, 1, sizeof part, output)) > 0)
-        buffer_append(to, part, length);
+        if (to)
+            buffer_append(to, part, length);
     int status = pclose(output);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
@@ -84,15 +90,47 @@ static void tell_dropping_chain(struct doctor *doctor, const json_t *chain)
     doctor_tell(
         doctor, FINDING_WARNING, "firewall",
         "the chain %s %s %s drops what no rule of it lets in. Clients need UDP %s and TCP "
-        "%s: nft add rule %s %s %s udp dport { %s } accept; nft add rule %s %s %s tcp dport "
+        "%s: nft insert rule %s %s %s udp dport { %s } accept; nft insert rule %s %s %s tcp dport "
         "{ %s } accept",
         family, table, name, wanted.udp, wanted.tcp, family, table, name, wanted.udp, family, table,
         name, wanted.tcp);
 }
 
-static bool is_dropping_input(const json_t *chain)
+static bool is_input(const json_t *chain)
 {
-    return !strcmp(word_of(chain, "hook"), "input") && !strcmp(word_of(chain, "policy"), "drop");
+    return chain && !strcmp(word_of(chain, "hook"), "input");
+}
+
+static bool is_of(const json_t *rule, const json_t *chain)
+{
+    return rule && !strcmp(word_of(rule, "family"), word_of(chain, "family")) &&
+           !strcmp(word_of(rule, "table"), word_of(chain, "table")) &&
+           !strcmp(word_of(rule, "chain"), word_of(chain, "name"));
+}
+
+/* It takes whatever comes to it: there is no match in it. */
+static bool drops_everything(const json_t *rule)
+{
+    const json_t *parts = json_object_get(rule, "expr");
+    bool drops = false;
+    for (size_t i = 0; i < json_array_size(parts); i++) {
+        const json_t *part = json_array_get(parts, i);
+        if (json_object_get(part, "match") || json_object_get(part, "limit"))
+            return false;
+        drops |= json_object_get(part, "drop") || json_object_get(part, "reject");
+    }
+    return drops;
+}
+
+/* By its policy, or by a rule for everything that is left. */
+static bool drops_by_default(const json_t *items, const json_t *chain)
+{
+    bool result = !strcmp(word_of(chain, "policy"), "drop");
+    for (size_t i = 0; !result && i < json_array_size(items); i++) {
+        const json_t *rule = json_object_get(json_array_get(items, i), "rule");
+        result = is_of(rule, chain) && drops_everything(rule);
+    }
+    return result;
 }
 
 /* Returns how many chains drop by default; negative: the ruleset cannot be seen. */
@@ -100,24 +138,63 @@ static int look_at_nftables(struct doctor *doctor)
 {
     struct buffer output;
     int found = 0;
-    if (access("/usr/sbin/nft", X_OK))
-        return 0;
     buffer_init(&output, OUTPUT_BYTES_LIMIT);
-    int status = ask("/usr/sbin/nft --json list chains 2>/dev/null", &output);
+    int status = ask("nft", "--json list ruleset", &output);
     json_t *root = status || output.failed
                        ? NULL
                        : json_loadb((const char *)output.data, output.length, 0, NULL);
     const json_t *items = json_object_get(root, "nftables");
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *chain = json_object_get(json_array_get(items, i), "chain");
-        if (!chain || !is_dropping_input(chain))
+        if (!is_input(chain) || !drops_by_default(items, chain))
             continue;
         tell_dropping_chain(doctor, chain);
         found++;
     }
     json_decref(root);
     buffer_done(&output);
+    if (status == NOT_THERE)
+        return 0;
     return status ? -1 : found;
+}
+
+/* ── iptables-legacy, whose rules nft does not show ──────────────────────────────────────────────
+ */
+
+/* In the table filter: ":INPUT DROP [0:0]", or "-A INPUT -j REJECT …" without a match. */
+static bool has_dropping_line(char *tables)
+{
+    static const char *const lines[] = {":INPUT DROP", "-A INPUT -j DROP", "-A INPUT -j REJECT"};
+    char *rest = tables;
+    bool is_filter = false;
+    for (const char *line; (line = strsep(&rest, "\n"));) {
+        if (*line == '*')
+            is_filter = strcmp(line, "*filter") == 0;
+        for (size_t i = 0; is_filter && i < ARRAY_SIZE(lines); i++)
+            if (strncmp(line, lines[i], strlen(lines[i])) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* As look_at_nftables(). It lists the tables that are in use, and loads none. */
+static int look_at_legacy(struct doctor *doctor)
+{
+    struct buffer output;
+    struct wanted wanted;
+    buffer_init(&output, OUTPUT_BYTES_LIMIT);
+    int status = ask("iptables-legacy-save", "", &output);
+    bool drops = !status && buffer_string(&output) && has_dropping_line((char *)output.data);
+    buffer_done(&output);
+    if (!drops)
+        return status && status != NOT_THERE ? -1 : 0;
+    list_wanted(doctor->config, &wanted);
+    doctor_tell(doctor, FINDING_WARNING, "firewall",
+                "the chain INPUT of iptables-legacy drops what no rule of it lets in. Clients need "
+                "UDP %s and TCP %s: iptables-legacy -I INPUT -p udp -m multiport --dports PORTS -j "
+                "ACCEPT, and the same for tcp",
+                wanted.udp, wanted.tcp);
+    return 1;
 }
 
 /* ── what manages it ─────────────────────────────────────────────────────────────────────────────
@@ -133,36 +210,91 @@ static bool uses_ufw(void)
     return found;
 }
 
+/* "### tuple ### allow udp 67 0.0.0.0/0 any 0.0.0.0/0 in": ufw's own note above each rule. The
+ * protocol may be "any", the port "67,69" or "any". */
+static bool lets_in(const char *line, const char *protocol, unsigned number)
+{
+    char protocols[16], ports[256], direction[8], *rest = ports;
+    if (sscanf(line, "### tuple ### allow %15s %255s %*s %*s %*s %7s", protocols, ports,
+               direction) != 3 ||
+        strcmp(direction, "in") != 0 ||
+        (strcmp(protocols, protocol) != 0 && strcmp(protocols, "any") != 0))
+        return false;
+    for (const char *port; (port = strsep(&rest, ","));)
+        if (strcmp(port, "any") == 0 || strtoul(port, NULL, 10) == number)
+            return true;
+    return false;
+}
+
+static bool ufw_lets_in(const struct doctor_port *port)
+{
+    char line[512];
+    bool found = false;
+    const char *protocol = port->type == SOCK_STREAM ? "tcp" : "udp";
+    _cleanup_fclose_ FILE *file = fopen("/etc/ufw/user.rules", "re");
+    while (file && !found && fgets(line, sizeof line, file))
+        found = lets_in(line, protocol, port->number);
+    return found;
+}
+
+static bool ufw_lets_all_in(const struct config *config)
+{
+    struct doctor_port ports[DOCTOR_PORTS_LIMIT];
+    unsigned count = doctor_ports(config, ports);
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp(ports[i].purpose, "status") != 0 && !ufw_lets_in(&ports[i]))
+            return false;
+    return true;
+}
+
+/* Where it runs, the service is in its default zone, or has to be added. */
+static void tell_firewalld(struct doctor *doctor, const struct wanted *wanted)
+{
+    if (ask("firewall-cmd", "--query-service=netboot-target", NULL) == 0)
+        doctor_tell(doctor, FINDING_FINE, "firewall",
+                    "firewalld runs, and lets the service netboot-target in");
+    else
+        doctor_tell(doctor, FINDING_WARNING, "firewall",
+                    "firewalld runs. Clients need UDP %s and TCP %s: firewall-cmd --permanent "
+                    "--add-service=netboot-target, then firewall-cmd --reload",
+                    wanted->udp, wanted->tcp);
+}
+
+static void tell_ufw(struct doctor *doctor, const struct wanted *wanted)
+{
+    if (ufw_lets_all_in(doctor->config))
+        doctor_tell(doctor, FINDING_FINE, "firewall", "ufw is on, and lets UDP %s and TCP %s in",
+                    wanted->udp, wanted->tcp);
+    else
+        doctor_tell(doctor, FINDING_WARNING, "firewall",
+                    "ufw is on. Clients need UDP %s and TCP %s: ufw allow PORT/udp and ufw allow "
+                    "PORT/tcp for each",
+                    wanted->udp, wanted->tcp);
+}
+
 /* True when a program keeps the rules, so that its own commands are the cure. */
 static bool tell_manager(struct doctor *doctor)
 {
     struct wanted wanted;
     list_wanted(doctor->config, &wanted);
-    if (doctor_find_process("firewalld")) {
-        doctor_tell(doctor, FINDING_WARNING, "firewall",
-                    "firewalld runs. Clients need UDP %s and TCP %s: firewall-cmd --permanent "
-                    "--add-service=netboot-target, then firewall-cmd --reload",
-                    wanted.udp, wanted.tcp);
-        return true;
-    }
-    if (uses_ufw()) {
-        doctor_tell(doctor, FINDING_WARNING, "firewall",
-                    "ufw is on. Clients need UDP %s and TCP %s: ufw allow PORT/udp and ufw allow "
-                    "PORT/tcp for each",
-                    wanted.udp, wanted.tcp);
-        return true;
-    }
-    return false;
+    bool has_firewalld = doctor_find_process("firewalld") != 0;
+    if (has_firewalld)
+        tell_firewalld(doctor, &wanted);
+    else if (uses_ufw())
+        tell_ufw(doctor, &wanted);
+    else
+        return false;
+    return true;
 }
 
 void doctor_check_firewall(struct doctor *doctor)
 {
     if (tell_manager(doctor))
         return;
-    int found = look_at_nftables(doctor);
-    if (found < 0)
+    int found = look_at_nftables(doctor), legacy = look_at_legacy(doctor);
+    if (found < 0 || legacy < 0)
         doctor_tell(doctor, FINDING_WARNING, "firewall",
                     "its rules cannot be seen from here: run this as root");
-    else if (!found)
+    else if (!found && !legacy)
         doctor_tell(doctor, FINDING_FINE, "firewall", "no chain for input drops by default");
 }

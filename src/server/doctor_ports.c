@@ -1,8 +1,11 @@
-/* doctor_ports.c - who has the ports that we need, from /proc. See doctor.h */
+/* doctor_ports.c - who has the ports that we need, from /proc and sock_diag(7). See doctor.h */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <inttypes.h>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -53,9 +56,9 @@ unsigned doctor_ports(const struct config *config, struct doctor_port to[DOCTOR_
     unsigned count = 0;
     if (answers_dhcp(config)) {
         to[count++] =
-            (struct doctor_port){SOCK_DGRAM, DHCP_PORT_SERVER, {.wildcard = true}, "DHCP"};
-        to[count++] =
-            (struct doctor_port){SOCK_DGRAM, DHCP_PORT_BOOT_SERVER, {.wildcard = true}, "PXE"};
+            (struct doctor_port){SOCK_DGRAM, DHCP_PORT_SERVER, {.wildcard = true}, "DHCP", true};
+        to[count++] = (struct doctor_port){
+            SOCK_DGRAM, DHCP_PORT_BOOT_SERVER, {.wildcard = true}, "PXE", true};
     }
     count = add_endpoints(config->boot.tftp_listen.items, config->boot.tftp_listen.count,
                           SOCK_DGRAM, "TFTP", to, count);
@@ -184,9 +187,73 @@ static bool collides(const struct doctor_port *port, const char *text)
            memcmp(&((const struct sockaddr_in *)&endpoint->address)->sin_addr, theirs, 4) == 0;
 }
 
+/* ── a socket that is bound to an interface ──────────────────────────────────────────────────────
+ */
+
+struct bound {
+    unsigned long inode;
+    unsigned interface;
+};
+
+static int take_socket(const struct nlmsghdr *message, void *context)
+{
+    struct bound *bound = context;
+    const struct inet_diag_msg *found = mnl_nlmsg_get_payload(message);
+    if (found->idiag_inode == bound->inode)
+        bound->interface = found->id.idiag_if;
+    return MNL_CB_OK;
+}
+
+static void dump_sockets(struct mnl_socket *netlink, uint8_t family, uint8_t protocol,
+                         struct bound *to)
+{
+    char bytes[16384];
+    struct nlmsghdr *request = mnl_nlmsg_put_header(bytes);
+    request->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+    request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    struct inet_diag_req_v2 *what = mnl_nlmsg_put_extra_header(request, sizeof *what);
+    what->sdiag_family = family;
+    what->sdiag_protocol = protocol;
+    what->idiag_states = UINT32_MAX;
+    ssize_t length = mnl_socket_sendto(netlink, request, request->nlmsg_len);
+    int more = length < 0 ? MNL_CB_ERROR : MNL_CB_OK;
+    while (more > MNL_CB_STOP && (length = mnl_socket_recvfrom(netlink, bytes, sizeof bytes)) > 0)
+        more =
+            mnl_cb_run(bytes, (size_t)length, 0, mnl_socket_get_portid(netlink), take_socket, to);
+}
+
+/* The index of the only interface that it hears (SO_BINDTODEVICE); /proc does not tell. 0: it is
+ * not bound to one, or the kernel does not say. */
+static unsigned interface_of(unsigned long inode, uint8_t protocol)
+{
+    static const uint8_t families[] = {AF_INET, AF_INET6};
+    struct bound bound = {.inode = inode};
+    struct mnl_socket *netlink = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+    if (!netlink)
+        return 0;
+    for (size_t i = 0; i < ARRAY_SIZE(families) && !bound.interface; i++)
+        dump_sockets(netlink, families[i], protocol, &bound);
+    mnl_socket_close(netlink);
+    return bound.interface;
+}
+
+/* DHCP listens on each of its interfaces alone, beside whoever does the same on another one. */
+static bool is_elsewhere(const struct doctor *doctor, const struct doctor_port *port,
+                         unsigned long inode)
+{
+    unsigned interface = port->is_dhcp ? interface_of(inode, IPPROTO_UDP) : 0;
+    for (unsigned i = 0; i < doctor->dhcp_interface_count; i++)
+        if ((unsigned)doctor->dhcp_interfaces[i] == interface)
+            return false;
+    return interface != 0;
+}
+
+/* ── looking ─────────────────────────────────────────────────────────────────────────────────────
+ */
+
 /* Looks through one table of /proc/net; gives the socket's inode. False: nobody is in the way. */
-static bool find_in_table(const struct doctor_port *port, const char *table,
-                          unsigned long *ret_inode)
+static bool find_in_table(const struct doctor *doctor, const struct doctor_port *port,
+                          const char *table, unsigned long *ret_inode)
 {
     char path[64], line[512], address[65];
     snprintf(path, sizeof path, "/proc/net/%s", table);
@@ -200,7 +267,7 @@ static bool find_in_table(const struct doctor_port *port, const char *table,
                    address, &number, &state, &inode) != 4)
             continue;
         if (number != port->number || (port->type == SOCK_STREAM && state != TCP_STATE_LISTEN) ||
-            !collides(port, address))
+            !collides(port, address) || is_elsewhere(doctor, port, inode))
             continue;
         *ret_inode = inode;
         return true;
@@ -208,11 +275,12 @@ static bool find_in_table(const struct doctor_port *port, const char *table,
     return false;
 }
 
-static bool find_socket(const struct doctor_port *port, unsigned long *ret_inode)
+static bool find_socket(const struct doctor *doctor, const struct doctor_port *port,
+                        unsigned long *ret_inode)
 {
     bool is_stream = port->type == SOCK_STREAM;
-    return find_in_table(port, is_stream ? "tcp" : "udp", ret_inode) ||
-           find_in_table(port, is_stream ? "tcp6" : "udp6", ret_inode);
+    return find_in_table(doctor, port, is_stream ? "tcp" : "udp", ret_inode) ||
+           find_in_table(doctor, port, is_stream ? "tcp6" : "udp6", ret_inode);
 }
 
 /* ── what to say ─────────────────────────────────────────────────────────────────────────────────
@@ -289,7 +357,7 @@ void doctor_check_ports(struct doctor *doctor)
             continue;
         snprintf(what, sizeof what, "%s port %u", ports[i].type == SOCK_STREAM ? "TCP" : "UDP",
                  ports[i].number);
-        if (find_socket(&ports[i], &inode))
+        if (find_socket(doctor, &ports[i], &inode))
             tell_holder(doctor, &ports[i], what, inode);
         else
             doctor_tell(doctor, FINDING_FINE, what, "%s: free", ports[i].purpose);

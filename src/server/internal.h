@@ -31,6 +31,7 @@
  *   boot_journal.c  the journal: who did what, in the log and in the status
  *   secrets.c       passwords: configured, derived, generated and kept
  *   inhibitor.c     keeps this machine awake while others run from its disks
+ *   sandbox.c       what the daemon gives up before it listens: user, capabilities, files, calls
  *   pauses.c        pauses of what scsi/ does in the background
  *   doctor.c        --doctor; doctor_ports.c and doctor_firewall.c what it looks at
  *   status_actions.c  what a person may do through the status listener
@@ -39,6 +40,8 @@
 #pragma once
 #include <ev.h>
 #include <netinet/in.h>
+
+#include "sandbox.h"
 
 #include <netboot-target/block.h>
 #include <netboot-target/config.h>
@@ -142,6 +145,7 @@ struct server {
     struct ev_loop *loop;
     struct config *config;
     const struct server_options *options;
+    struct sandbox sandbox;
     uint64_t started_us; /* monotonic */
     uint64_t started_unix_seconds;
     struct block_io *io;

@@ -206,6 +206,7 @@ static void reload(struct server *server)
         return;
     }
     tell_what_needs_a_restart(server, config);
+    sandbox_reload(&server->sandbox, config);
     struct error error;
     if (set_discovery_auth(server, config, &error))
         log_error("discovery: %s", error.text);
@@ -484,6 +485,7 @@ int server_run(const struct server_options *options)
     if (!server.config)
         return 1;
     apply_log_level(&server);
+    sandbox_enter(&server.sandbox, options, server.config);
     if (start(&server, &error)) {
         log_error("%s", error.text);
         if (server.loop)
