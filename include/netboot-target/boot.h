@@ -98,7 +98,7 @@ enum boot_verdict {
 enum boot_reason {
     BOOT_REASON_NONE,
     BOOT_REASON_NOT_LISTED,  /* no rule, and its disk is not for everybody */
-    BOOT_REASON_PASSWORD,    /* `open = false`, and the request proved no password */
+    BOOT_REASON_PASSWORD,    /* not `open`, and the request proved no password */
     BOOT_REASON_NO_MAC,      /* its disk is named by its MAC, and it told none */
     BOOT_REASON_NO_TARGET,   /* there is no target at all, or not the one its rule names */
     BOOT_REASON_NO_LUN,      /* the target has no such LUN */
@@ -121,8 +121,9 @@ struct boot_decision {
 /*
  * A writable disk and the secrets for it only go to clients of a rule with `open`, to anybody from
  * an `open` target, and to whoever proved the menu's password (`authenticated`). A target with
- * nothing but read-only LUNs and no CHAP is for everybody. A client without a rule gets the first
- * target that is for it; the first rule that matches counts.
+ * nothing but read-only LUNs and no CHAP is for everybody; an image of a client's own (`own_image`)
+ * is for that client's rule alone. A client without a rule gets the first target that is for it; the
+ * first rule that matches counts.
  */
 void boot_decide(const struct boot_policy *policy, const struct boot_client *client,
                  bool authenticated, struct boot_decision *ret_decision);

@@ -136,7 +136,9 @@ static enum boot_reason choose_target(const struct boot_policy *policy, bool aut
     decision->target = find_target(policy, rule->target);
     if (!decision->target)
         return BOOT_REASON_NO_TARGET;
-    return rule->open || authenticated ? BOOT_REASON_NONE : BOOT_REASON_PASSWORD;
+    /* being listed takes nothing away that strangers have; an image of its own they have not */
+    bool is_public = !rule->own_image && (decision->target->open || is_harmless(decision->target));
+    return rule->open || authenticated || is_public ? BOOT_REASON_NONE : BOOT_REASON_PASSWORD;
 }
 
 /* `own_image`: the client's image is in the place of the target's. */

@@ -449,12 +449,12 @@ static void advise_listing(const struct page *page)
         put(page->out, "\n");
         return;
     }
-    put(page->out, "echo If it may: put this line into clients, and reload. On the server, in\n"
+    put(page->out, "echo If it may, unattended: put this line into clients, and reload. In\n"
                    "echo ");
     put_config_name(page);
     put(page->out, "\necho\necho { mac = \"");
     boot_put_mac(page->out, page->client);
-    put(page->out, "\" }\necho\n");
+    put(page->out, "\", open = true }\necho\n");
 }
 
 static void advise_password(const struct page *page)

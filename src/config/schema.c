@@ -170,7 +170,8 @@ static const struct key kernels_keys[] = {
      .help = "Look on the disks, while nobody has them in use, for kernels and boot loaders."},
     {.name = "partition", .type = &value_string, FIELD(partition), .minimum = 1, .maximum = 128,
      .unset = "all of them", .example = "UUID=00112233-4455-6677-8899-aabbccddeeff",
-     .help = "The only partition to look in: UUID=, LABEL=, PARTUUID=, PARTLABEL= or its number."},
+     .help = "The only partition of this disk to look in: UUID=, LABEL=, PARTUUID=, PARTLABEL= or "
+             "its number."},
     {.name = "path", .type = &value_path, FIELD(path), .unset = "the usual ones",
      .example = "/boot",
      .help = "The only folder to look in, as the partition itself names it."},
@@ -189,7 +190,8 @@ static const struct key kernels_keys[] = {
      .help = "Leave quiet, splash and rhgb there; without them the screen tells what happens."},
     {.name = "netroot", .type = &value_ascii, FIELD(netroot), .minimum = 1, .maximum = 400,
      .unset = "the disk is found by the iBFT", .example = "iscsi:192.168.200.1::::iqn.2026-11.x:y",
-     .help = "Tell dracut the disk in words, where a firmware's iBFT is broken."},
+     .help = "Tell the initramfs the disk in words, as dracut has them, where a firmware's iBFT is "
+             "broken. Not for mkinitcpio."},
     {.name = "initramfs", .type = &value_word, FIELD(initramfs), .words = initramfs,
      .fallback = "auto",
      .help = "Who made the initramfs, which decides the words that it needs; auto looks into it."},
@@ -306,9 +308,10 @@ static const struct key client_keys[] = {
      .help = "Initiator name to give it; %m is its MAC."},
     {.name = "menu", .type = &value_bool, FIELD(menu), .fallback = "false",
      .help = "Show the menu instead of booting at once."},
-    {.name = "open", .type = &value_bool, FIELD(open), .fallback = "true",
-     .help = "Put the secrets in its script, so that it boots unattended; false asks for the "
-             "menu's password first."},
+    {.name = "open", .type = &value_bool, FIELD(open), .fallback = "false",
+     .help = "Boot it unattended, with the secrets in its script: whoever says its MAC gets them. "
+             "Otherwise it asks for the menu's password, but on a target that is open or that "
+             "anybody may read."},
     {.name = "pxe-style", .type = &value_word, FIELD(pxe_style), .words = pxe_styles,
      .fallback = "auto",
      .help = "How its firmware is answered: direct names the boot file in the first offer "

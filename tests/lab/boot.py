@@ -114,7 +114,7 @@ class BootTarget(NetbootTarget):
         return f"""
 interfaces = ( {{ name = "eth0"; dhcp = "auto"{auto} }} )
 boot = {{ chainload = "{self.plan.chainload}" }}
-clients = ( {{ mac = "{MAC}"; target = "lab" }} )
+clients = ( {{ mac = "{MAC}"; target = "lab"; open = true }} )
 limits = {{ {self.plan.limits} }}
 """
 

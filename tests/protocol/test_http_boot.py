@@ -57,13 +57,13 @@ class Daemon:
               {{ name = "each"; luns = ( {{ device = "{self.folder}/each-%m.img" }} );
                  auth = {{ mode = "none" }} }} );
             clients = (
-              {{ mac = "{LISTED}"; target = "laptop" }},
-              {{ mac = "{LATE}"; target = "late" }},
-              {{ mac = "{CLOSED}"; target = "laptop"; open = false }},
-              {{ mac = "{OWN}"; target = "laptop"; device = "{self.folder}/own.img" }},
-              {{ mac = "52:54:00:ab:cd:0b"; target = "each" }},
-              {{ mac = "52:54:00:ab:cd:0c"; target = "each" }},
-              {{ serial = "PF0ABCDE"; target = "laptop"; initiator = "iqn.2026-11.local.example:pf" }} );
+              {{ mac = "{LISTED}"; target = "laptop"; open = true }},
+              {{ mac = "{LATE}"; target = "late"; open = true }},
+              {{ mac = "{CLOSED}"; target = "laptop" }},
+              {{ mac = "{OWN}"; target = "laptop"; device = "{self.folder}/own.img"; open = true }},
+              {{ mac = "52:54:00:ab:cd:0b"; target = "each"; open = true }},
+              {{ mac = "52:54:00:ab:cd:0c"; target = "each"; open = true }},
+              {{ serial = "PF0ABCDE"; target = "laptop"; open = true; initiator = "iqn.2026-11.local.example:pf" }} );
             state-directory = "{self.folder}/state";
             """)
         self.log = self.folder / "log"
@@ -227,7 +227,7 @@ def test_images(report, daemon):
     with report.test("an image that is not there is told about"):
         mac = "52:54:00:ab:cd:77"
         daemon.config.write_text(daemon.config.read_text().replace(
-            "clients = (", f"clients = ( {{ mac = \"{mac}\"; target = \"each\" }},"))
+            "clients = (", f"clients = ( {{ mac = \"{mac}\"; target = \"each\"; open = true }},"))
         daemon.process.process.send_signal(signal.SIGHUP)
         wait_for(lambda: "each-52-54-00-ab-cd-77.img" in daemon.script(mac)[1], 20, "page")
     with report.test("after a restart their disks are there before they ask"):
@@ -243,7 +243,7 @@ def test_reload(report, daemon):
     with report.test("a reload brings new machines and new files"):
         text = daemon.config.read_text()
         daemon.config.write_text(text.replace("clients = (", f"""clients = (
-            {{ mac = "{STRANGER}"; target = "laptop" }},"""))
+            {{ mac = "{STRANGER}"; target = "laptop"; open = true }},"""))
         (daemon.folder / "files/new.efi").write_bytes(b"new")
         daemon.process.process.send_signal(signal.SIGHUP)
         wait_for(lambda: daemon.says("boot files read again"), 10, "reload")

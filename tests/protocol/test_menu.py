@@ -79,11 +79,11 @@ class Daemon:
               {{ name = "vault"; luns = ( {{ device = "{self.folder}/vault" }} );
                  kernels = {{ discover = false }} }} );
             clients = (
-              {{ mac = "{UNATTENDED}"; target = "laptop" }},
-              {{ mac = "{ASKS}"; target = "laptop"; menu = true }},
-              {{ mac = "{CLOSED}"; target = "laptop"; menu = true; open = false }},
-              {{ mac = "{OWN}"; target = "laptop"; device = "{self.folder}/own.img" }},
-              {{ mac = "{SEAT}"; target = "laptop"; device = "{self.folder}/seat.img" }} );
+              {{ mac = "{UNATTENDED}"; target = "laptop"; open = true }},
+              {{ mac = "{ASKS}"; target = "laptop"; open = true; menu = true }},
+              {{ mac = "{CLOSED}"; target = "laptop"; menu = true }},
+              {{ mac = "{OWN}"; target = "laptop"; device = "{self.folder}/own.img"; open = true }},
+              {{ mac = "{SEAT}"; target = "laptop"; device = "{self.folder}/seat.img"; open = true }} );
             menu = {{ user = "me"; timeout = "7s"; {menu}
               items = ( {{ name = "rescue"; title = "Rescue"; target = "rescue" }},
                         {{ name = "vault"; title = "Vault"; target = "vault" }},

@@ -105,10 +105,30 @@ static void test_a_rule_without_open_wants_the_password(void **state)
     (void)state;
     begin(&fixture);
     fixture.rules[0].open = false;
-    fixture.targets[0].open = true; /* the rule is about this client, and counts */
     decide(&fixture, LISTED, false, BOOT_REASON_PASSWORD);
     assert_int_equal(fixture.decision.verdict, BOOT_REFUSE);
     decide(&fixture, LISTED, true, BOOT_REASON_NONE);
+}
+
+/* Who is listed gets at least what strangers get; not an image of its own, which they do not. */
+static void test_a_rule_takes_nothing_away(void **state)
+{
+    struct fixture fixture;
+    (void)state;
+    begin(&fixture);
+    fixture.rules[0].open = false;
+    fixture.targets[0].open = true;
+    decide(&fixture, LISTED, false, BOOT_REASON_NONE);
+    fixture.rules[0].own_image = true;
+    decide(&fixture, LISTED, false, BOOT_REASON_PASSWORD);
+    decide(&fixture, LISTED, true, BOOT_REASON_NONE);
+    begin(&fixture);
+    fixture.rules[0].open = false;
+    fixture.rules[0].target = "rescue";
+    fixture.targets[1].needs_secret = false;
+    decide(&fixture, LISTED, false, BOOT_REASON_NONE);
+    fixture.targets[1].needs_secret = true;
+    decide(&fixture, LISTED, false, BOOT_REASON_PASSWORD);
 }
 
 static void test_all_that_a_rule_gives_must_match(void **state)
@@ -270,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_open_targets_are_for_everybody),
         cmocka_unit_test(test_harmless_targets_are_for_everybody),
         cmocka_unit_test(test_a_rule_without_open_wants_the_password),
+        cmocka_unit_test(test_a_rule_takes_nothing_away),
         cmocka_unit_test(test_all_that_a_rule_gives_must_match),
         cmocka_unit_test(test_a_uuid_matches_in_both_byte_orders),
         cmocka_unit_test(test_the_first_rule_counts),

@@ -202,7 +202,7 @@ static void test_a_stranger_is_told_first(void **state)
     (void)state;
     const char *text = login_script(NULL, BOOT_REASON_NOT_LISTED);
     check_script(text);
-    assert_order(text, "{ mac = \"52:54:00:ab:cd:ef\" }", "login || goto ways\n");
+    assert_order(text, "{ mac = \"52:54:00:ab:cd:ef\", open = true }", "login || goto ways\n");
     assert_has(text, "Press a key to log in for the menu; next try in 30 seconds. && goto ways ||\n"
                      ":again\nchain --replace http://192.168.200.1/boot.ipxe?");
 }

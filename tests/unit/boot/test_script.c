@@ -346,7 +346,7 @@ static void test_a_stranger_gets_the_line_to_paste(void **state)
     check_script(text);
     assert_has(text, "it is not listed in clients.\n");
     assert_has(text, "/etc/netboot.conf\n");
-    assert_has(text, "echo { mac = \"52:54:00:ab:cd:ef\" }\n");
+    assert_has(text, "echo { mac = \"52:54:00:ab:cd:ef\", open = true }\n");
     text = stop_script(&fileless, BOOT_REFUSE, BOOT_REASON_NOT_LISTED, NULL);
     check_script(text);
     assert_has(text, "--open");
@@ -360,7 +360,7 @@ static void test_a_client_without_mac_sees_its_own(void **state)
     struct boot_client nobody = client_of(NULL, NULL, NULL);
     (void)state;
     boot_script_stop(script_begin(&made), &server, &nobody, &decision, NULL);
-    assert_has(script_end(&made), "{ mac = \"${netX/mac}\" }");
+    assert_has(script_end(&made), "{ mac = \"${netX/mac}\", open = true }");
 }
 
 static void test_who_waits_comes_again_soon(void **state)

@@ -55,7 +55,7 @@ static void the_usual_file(void **state)
     assert_string_equal(config->targets.items[0].place.file, "test.conf");
     assert_true(config->clients.items[0].mac.set);
     assert_int_equal(config->clients.items[0].lun, CONFIG_UNSET);
-    assert_true(config->clients.items[0].open);
+    assert_false(config->clients.items[0].open);
     assert_int_equal(config->menu.timeout_ms, 10000);
     config_unref(config);
 }
