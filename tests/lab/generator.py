@@ -38,6 +38,9 @@ PDUS = {
     "SNACK": (SNACK, 0x80, RESERVED_TAG, b"", b"", [("BegRun", 40, 4), ("RunLength", 44, 4)]),
 }
 PHASES = ["security", "operational", "full feature", "discovery"]
+# A WRITE that has been asked for its one block: what claims to be its data meets a real R2T.
+PENDING = "R2T pending"
+PENDING_PDUS = ["Data-Out", "SCSI write", "task management"]
 FLAGS = sorted({*range(0x20), *range(0x80, 0xa0), 0x40, 0x60, 0xa1, 0xc0, 0xc1, 0xe0, 0xe1, 0xff})
 
 
@@ -62,8 +65,10 @@ class FieldCase:
         return f"{self.phase}: {self.pdu} with " + ", ".join(
             f"byte {offset} = {value.hex()}" for offset, value in self.changes)
 
-    def bytes(self, number):
+    def bytes(self, number, transfer_tag):
         header = header_of(self.pdu, number)
+        if self.pdu == "Data-Out" and transfer_tag:
+            header[20:24] = transfer_tag
         data = PDUS[self.pdu][4]
         for offset, value in self.changes:
             header[offset:offset + len(value)] = value
@@ -71,7 +76,8 @@ class FieldCase:
 
     def run(self, place):
         with place.in_phase(self.phase) as (peer, number):
-            place.abuse(self, peer, self.bytes(number) + bytes(header_of("NOP-Out", number)) + b"ping")
+            place.abuse(self, peer, self.bytes(number, place.transfer_tag) +
+                        bytes(header_of("NOP-Out", number)) + b"ping")
 
 
 def changes_of(pdu):
@@ -90,6 +96,9 @@ def field_cases():
         for pdu in PDUS:
             for change in changes_of(pdu):
                 yield FieldCase(phase, pdu, [change])
+    for pdu in PENDING_PDUS:
+        for change in changes_of(pdu):
+            yield FieldCase(PENDING, pdu, [change])
 
 
 # ── text keys (RFC 7143 §6, §12, §13) ───────────────────────────────────────────────────────────
@@ -233,7 +242,7 @@ def random_case(rng, blocks):
     if kind == 0:
         pdu = rng.choice(list(PDUS))
         changes = list(changes_of(pdu))
-        return FieldCase(rng.choice(PHASES), pdu, rng.sample(changes, rng.randrange(2, 6)))
+        return FieldCase(rng.choice([*PHASES, PENDING]), pdu, rng.sample(changes, rng.randrange(2, 6)))
     if kind == 1:
         text = b"".join(rng.choice(KEYS).encode() + b"=" + rng.choice(VALUES) + b"\0"
                         for _ in range(rng.randrange(2, 9)))
@@ -252,11 +261,14 @@ def random_case(rng, blocks):
 
 class Place:
     """One bad peer: its connections to a daemon, and how long each waited for its end or an answer.
-    `own_target` is nobody else's: what another one resets is never answered (RFC 7143 §11.5.1)."""
+    `own_target` is nobody else's: what another one resets is never answered (RFC 7143 §11.5.1). On
+    `calm_target`, its own as well, nothing but plain writes and resets happens."""
 
-    def __init__(self, daemon, number, target, chap_target, own_target):
+    def __init__(self, daemon, number, target, chap_target, own_target, calm_target):
         self.daemon, self.number = daemon, number
-        self.target, self.chap_target, self.own_target = target, chap_target, own_target
+        self.target, self.chap_target = target, chap_target
+        self.own_target, self.calm_target = own_target, calm_target
+        self.transfer_tag = None  # of the R2T that waits for an answer
         self.serial, self.commands = 0, None
         self.longest = (0.0, None)
         self.counts = collections.Counter()
@@ -276,8 +288,9 @@ class Place:
     @contextlib.contextmanager
     def in_phase(self, phase):
         """A connection in this phase and the next CmdSN; always closed."""
-        target = {"discovery": None, "chap": self.chap_target}.get(phase, self.target)
-        login = phase in ("full feature", "discovery")
+        target = {"discovery": None, "chap": self.chap_target,
+                  PENDING: self.calm_target}.get(phase, self.target)
+        login = phase in ("full feature", "discovery", PENDING)
         with contextlib.closing(self.session(target, login=login)) as session:
             if phase in ("operational", "chap"):
                 keys = {"InitiatorName": self.name(), "SessionType": "Normal", "TargetName": target,
@@ -285,7 +298,20 @@ class Place:
                 session.login_step(0, 1, keys)
             if phase == "chap":
                 session.login_step(0, 1, {"CHAP_A": 5})
+            self.transfer_tag = self.begin_write(session) if phase == PENDING else None
             yield session.socket, session.command_number
+
+    @staticmethod
+    def begin_write(session):
+        """A WRITE of one block with the task tag of the table's PDUs; its R2T's transfer tag."""
+        session.ready()
+        session.send(session.header(SCSI_COMMAND, 0xa1, 1, words=struct.pack(">I", 512) +
+                                    WRITE_10.ljust(16, b"\0")))
+        session.command_number += 1
+        header, _data = session.receive()
+        if header[0] & 0x3f != R2T:
+            raise LabError(f"opcode {header[0]:#x} instead of an R2T")
+        return header[20:24]
 
     def took(self, case, began):
         self.longest = max(self.longest, (time.monotonic() - began, str(case)))

@@ -33,12 +33,12 @@ VALUES = {
     "connections": 12, "connections-per-source": 6, "logins": 5, "logins-per-source": 3,
     "failed-logins-per-minute": 3, "login-deadline": "4s", "sessions-per-initiator": 3,
     "queue-depth": 8, "memory-per-connection": "512K", "text": "8K", "send-stall": "3s",
-    "keepalive": "5s", "drain": "3s", "http-connections": 6, "http-connections-per-source": 4,
+    "write-stall": "4s", "keepalive": "5s", "drain": "3s", "http-connections": 6, "http-connections-per-source": 4,
     "http-header": "2s", "http-body": "1K", "tftp-transfers": 5, "tftp-transfers-per-source": 3,
     "tftp-block": 600, "tftp-window": 3, "dhcp-replies-per-second": 5, "journal-clients": 4,
     "journal-events-per-client": 8,
 }
-LOGIN_SECONDS, STALL_SECONDS, KEEPALIVE_SECONDS, DRAIN_SECONDS, HEADER_SECONDS = 4, 3, 5, 3, 2
+LOGIN_SECONDS, STALL_SECONDS, WRITE_STALL_SECONDS, KEEPALIVE_SECONDS, DRAIN_SECONDS, HEADER_SECONDS = 4, 3, 4, 5, 3, 2
 SLACK_SECONDS = 2.5  # loops on a busy machine; deadlines are looked at every second
 TASK_SET_FULL = 0x28
 CHAP = '{ mode = "chap"; user = "guest"; secret = "guest-secret-0123" }'
@@ -207,6 +207,12 @@ def test_sessions_per_initiator(place, stack):
     else:
         raise LabError("the same name at another address pushed a session out")
     place.session("other").logout()
+    found = [stack.enter_context(place.session("many", None, isid=bytes([0x80, 1, 0, 0, 0, number])))
+             for number in range(3)]
+    other = stack.enter_context(place.session("many", "locked", secrets=Secrets(
+        "guest", "guest-secret-0123", "", "")))
+    for session in (*sessions[1:], *found, other):  # discovery and each target count their own
+        session.nop()
 
 
 # ── commands of one session ─────────────────────────────────────────────────────────────────────
@@ -302,6 +308,23 @@ def test_send_stall(place, stack):
     assert STALL_SECONDS - 1 < seconds < STALL_SECONDS + SLACK_SECONDS, seconds
 
 
+def test_write_stall(place, stack):
+    """Data of a write that was asked for and does not come, or does not get on."""
+    silent = stack.enter_context(place.session("silent"))
+    silent.ready()
+    begin_write(silent, 99)
+    seconds = gone_after(place, "silent", WRITE_STALL_SECONDS)
+    note(f"an R2T without an answer: given up after {seconds:.1f} s")
+    assert WRITE_STALL_SECONDS - 1 < seconds < WRITE_STALL_SECONDS + SLACK_SECONDS, seconds
+    assert place.daemon.says("limits.write-stall")
+    working = stack.enter_context(place.session("working", source=SOURCES[1]))
+    working.ready()
+    for at in range(2 * WRITE_STALL_SECONDS):
+        working.write(4096 + at * 1024, bytes(512 << 10))
+        time.sleep(1)
+    assert place.daemon.sessions("iqn.2026-11.local.test:working"), "one that sends what it owes"
+
+
 CUT_WHILE = {
     "it is idle": lambda session: session.ready(),
     "it reads": lambda session: (session.ready(), session.start(session.read_cdb(0, 64),
@@ -313,7 +336,7 @@ CUT_WHILE = {
 
 def test_keepalive(place, stack):
     """However long a stall may last: no longer one counts that nobody is there to end."""
-    place.daemon.limits = limits_of(send_stall="60s")
+    place.daemon.limits = limits_of(send_stall="60s", write_stall="60s")
     place.daemon.reload()
     stack.callback(place.daemon.reload)
     stack.callback(setattr, place.daemon, "limits", limits_of())
