@@ -241,8 +241,6 @@ static const struct key target_keys[] = {
     {.name = "digests", .type = &value_word, FIELD(digests), .words = digests, .fallback = "allow",
      .help = "CRC32C digests: refused, taken where the initiator wants nothing else, taken "
              "wherever offered, or demanded. They cost the zero-copy path."},
-    {.name = "kernels", .section = &kernels, FIELD(kernels), .live = true,
-     .help = "What the menu offers of the kernels on its disks."},
     {.name = "initial-r2t", .type = &value_bool, FIELD(initial_r2t), .fallback = "true",
      .help = "Insist that an initiator waits to be asked for the data of a write. Without it the "
              "first 64 KiB may come unasked, where the initiator wants that too."},
@@ -251,6 +249,8 @@ static const struct key target_keys[] = {
      .help = "Ask a session that has been silent for so long for a sign of life (NOP-In), for "
              "networks that forget idle connections. 0: never. Firmware is not asked, and nobody "
              "is dropped for not answering."},
+    {.name = "kernels", .section = &kernels, FIELD(kernels), .live = true,
+     .help = "What the menu offers of the kernels on its disks."},
 };
 #undef FIELD
 SECTION(target, target_keys, struct config_target);
@@ -469,11 +469,11 @@ static const struct key limits_keys[] = {
     SIZE("text", text_bytes, "64K", 8 * KIBI, 1 * MEBI, "Keys of one login or text exchange."),
     TIME("send-stall", send_stall_ms, "60s", 1 * SECONDS, 1 * HOURS,
          "How long a connection can refuse what we send; at most twice keepalive."),
+    TIME("write-stall", write_stall_ms, "60s", 1 * SECONDS, 1 * HOURS,
+         "How long an initiator can leave all data of its writes unsent."),
     TIME("keepalive", keepalive_ms, "60s", 5 * SECONDS, 1 * DAYS,
          "A silent connection is probed after this time and closed after twice it."),
     TIME("drain", drain_ms, "20s", 0, 10 * MINUTES,
-    TIME("write-stall", write_stall_ms, "60s", 1 * SECONDS, 1 * HOURS,
-         "How long an initiator can leave all data of its writes unsent."),
          "What running commands get when the daemon ends."),
     COUNT("http-connections", http_connections, "128", 4, 65536, "HTTP connections in all."),
     COUNT("http-connections-per-source", http_connections_per_source, "16", 1, 65536,
