@@ -264,7 +264,9 @@ static const struct key interface_keys[] = {
              "or an island network. auto: proxy where another server answers, else server."},
     {.name = "fallback-address", .type = &value_interface_network, FIELD(fallback_address),
      .fallback = "192.168.200.1/24",
-     .help = "Our own address where there is neither an address nor a DHCP server."},
+     .help = "Our own address where there is neither an address nor a DHCP server. Where another "
+             "interface of this machine is in the usual network, the next free one: "
+             "192.168.201.1/24 and so on."},
     {.name = "pool", .type = &value_pool, FIELD(pool),
      .unset = "all other hosts of our network", .example = "192.168.200.100-192.168.200.199",
      .help = "Addresses to hand out as a server."},
@@ -299,8 +301,8 @@ static const struct key client_keys[] = {
      .unset = "the target's first", .example = "0", .help = "Number of the LUN it boots."},
     {.name = "address", .type = &value_ipv4, FIELD(address), .unset = "none",
      .example = "192.168.200.50",
-     .help = "Address to give it, even beside another DHCP server: for firmware that takes "
-             "everything from one offer."},
+     .help = "Address to give it on the network that the address belongs to, even beside another "
+             "DHCP server: for firmware that takes everything from one offer."},
     {.name = "device", .type = &value_device, FIELD(device), .unset = "the target's LUN",
      .example = "/srv/clients/%m.img", .help = "Image of its own; %m is its MAC."},
     {.name = "initiator", .type = &value_initiator, FIELD(initiator),
@@ -488,7 +490,8 @@ static const struct key limits_keys[] = {
           "Largest TFTP block in bytes; 1468 fits an Ethernet frame."),
     COUNT("tftp-window", tftp_window_blocks, "32", 1, 1024, "Largest TFTP window in blocks."),
     COUNT("dhcp-replies-per-second", dhcp_replies_per_second, "200", 1, 65536,
-          "DHCP replies on one interface."),
+          "DHCP replies on one interface. Machines that clients names, and those that have "
+          "booted lately, have as many to themselves."),
     COUNT("journal-clients", journal_clients, "256", 1, 65536,
           "Clients whose boot is remembered."),
     COUNT("journal-events-per-client", journal_events_per_client, "64", 8, 4096,
