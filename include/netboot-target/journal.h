@@ -124,8 +124,8 @@ struct journal_event {
 struct journal;
 struct journal_client;
 
-/* NULL: out of memory. Both limits at least 1. The quietest client makes room for a new one: of those
- * that only asked by DHCP, then of those that run no system. */
+/* NULL: out of memory. Both limits at least 1. The quietest client makes room for a new one: of
+ * those that only asked by DHCP, then of those that run no system. */
 struct journal *journal_new(unsigned client_limit, unsigned event_limit);
 void journal_free(struct journal *journal);
 /* Other limits after a reload: clients beyond the new one go at once, the quietest first; the
