@@ -209,8 +209,8 @@ def test_sessions_per_initiator(place, stack):
     place.session("other").logout()
     found = [stack.enter_context(place.session("many", None, isid=bytes([0x80, 1, 0, 0, 0, number])))
              for number in range(3)]
-    other = stack.enter_context(place.session("many", "locked", secrets=Secrets(
-        "guest", "guest-secret-0123", "", "")))
+    other = stack.enter_context(place.session(
+        "many", "locked", SOURCES[1], secrets=Secrets("guest", "guest-secret-0123", "", "")))
     for session in (*sessions[1:], *found, other):  # discovery and each target count their own
         session.nop()
 
