@@ -25,7 +25,8 @@ struct place {
 
 /*
  * Where a path of an entry is on its volume. They begin at the top of the filesystem (UAPI.1),
- * which GRUB's entries of a subvolume do as well; others begin at the root directory or at /boot.
+ * which GRUB's entries of a subvolume do as well; others begin at the root directory or at /boot,
+ * or at the root of a subvolume that lies deeper, in whose /boot we are.
  */
 static bool resolve(const struct place *place, const char *path, char to[LOADER_PATH_BYTES])
 {
@@ -44,7 +45,11 @@ static bool resolve(const struct place *place, const char *path, char to[LOADER_
         if (name && !name->is_folder)
             return true;
     }
-    return false;
+    const char *slash = strrchr(path, '/');
+    const struct grub_name *name = NULL;
+    if (slash && !strncmp(path, "boot/", 5) && scan_join(to, place->folder, slash + 1))
+        name = scan_find(place->scan, place->volume, to);
+    return name && !name->is_folder;
 }
 
 static void resolve_files(const struct place *place, struct candidate *candidate)

@@ -11,6 +11,7 @@ import os
 import random
 import re
 import shutil
+import struct
 import sys
 from pathlib import Path
 
@@ -388,6 +389,25 @@ def test_subvolumes(report, folder):
         assert len(found.offered) == 2
 
 
+def test_snapshots(report, folder):
+    with report.test("openSUSE: a root in a snapshot, found where kernels.path says; its shim"):
+        version, path = "6.4.0-150600.23-default", "@/.snapshots/1/snapshot"
+        tree = {f"boot/vmlinuz-{version}": kernel("suse"), f"boot/initrd-{version}": initramfs("dracut"),
+                "etc/os-release": 'PRETTY_NAME="openSUSE Leap 15.6"\n',
+                "boot/grub2/grub.cfg": f"menuentry 'openSUSE' {{\n linux /boot/vmlinuz-{version} "
+                                       f"root=UUID={ROOT} splash=silent\n initrd /boot/initrd-{version}\n}}\n"}
+        subvolumes = {"@": {".snapshots/1/info.xml": "<snapshot/>\n"}, path: tree}
+        root = make_btrfs(folder / "suse.root", subvolumes, folder, ROOT)
+        esp = make_fat(folder / "suse.esp", {"EFI/opensuse/shim.efi": program(),
+                                             "EFI/opensuse/grubx64.efi": program()}, folder)
+        disk = make_disk(folder / "suse.img", [(EFI, esp), (LINUX, root)])
+        found = look(disk, f"--path=/{path}/boot")
+        expect_linux(found, f"vmlinuz-{version}", kernel=kernel("suse"), initrds=[initramfs("dracut")],
+                     options=f"root=UUID={ROOT} splash=silent")
+        assert found.entry("loader-opensuse-shim.efi")["title"] == "openSUSE (shim)", found.ids
+        assert look(disk).ids == ["loader-opensuse-shim.efi"]
+
+
 def make_luks(image):
     make_file(image, 4 * MIB)
     with open(image, "r+b") as file:  # LUKS1's header, as far as it is looked at
@@ -429,6 +449,54 @@ def test_lvm(report, folder):
         assert "vmlinuz-6.1.0-13-amd64" in found.offered
         assert [text.split(" filesystem")[0].split(" (LUKS")[0] for text in found.notes] == \
             ["partition 2 is encrypted", "volume lvm/vg--a-new has an ext4"], found.notes
+
+
+def make_raid_member(image, content, number):
+    """A half of a RAID 1 (Linux Documentation: admin-guide/md; superblock 1.2, 4 KiB from the start)."""
+    data_at, size = 2048, content.stat().st_size // 512  # in sectors
+    block = bytearray(256 + 2 * 2)
+    struct.pack_into("<II", block, 0, 0xa92b4efc, 1)
+    block[16:32] = bytes(range(16))  # of the array
+    block[32:64] = b"any:root".ljust(32, b"\0")
+    struct.pack_into("<QIIQII", block, 64, 0, 1, 0, size, 0, 2)  # made, level, layout, size, chunk, disks
+    struct.pack_into("<QQQ", block, 128, data_at, size, 8)
+    struct.pack_into("<I", block, 160, number)
+    block[168:184] = bytes([number] * 16)
+    struct.pack_into("<Q", block, 200, 1)  # events
+    struct.pack_into("<I", block, 220, 2)
+    struct.pack_into("<HH", block, 256, 0, 1)  # who is which
+    total = sum(struct.unpack(f"<{len(block) // 4}I", block))
+    struct.pack_into("<I", block, 216, (total & 0xffffffff) + (total >> 32) & 0xffffffff)
+    make_file(image, data_at * 512 + content.stat().st_size)
+    run("dd", f"if={content}", f"of={image}", "bs=1M", "seek=1", "conv=notrunc,sparse", "status=none")
+    with open(image, "r+b") as file:
+        file.seek(4096)
+        file.write(block)
+    return image
+
+
+def test_raid(report, folder):
+    with report.test("RAID: the root filesystem in a mirror, of which one half is on this disk"):
+        root = make_ext4(folder / "raid.root", debian_tree(), folder, ROOT)
+        member = make_raid_member(folder / "raid.member", root, 0)
+        kind = run("blkid", "-p", "-o", "value", "-s", "TYPE", member).stdout.strip()
+        assert kind == "linux_raid_member", kind  # libblkid takes it for one too
+        found = look(make_disk(folder / "raid.img", [(LINUX, member)]))
+        entry = expect_linux(found, "vmlinuz-6.1.0-13-amd64", kernel=kernel("debian 13"),
+                             initrds=[initramfs("initramfs-tools", "zstd")])
+        assert "md/" in entry["source"], entry
+        assert not found.notes, found.notes
+
+
+def test_iso(report, folder):
+    with report.test("ISO 9660: kernels on an image of a CD"):
+        tree = {"boot/vmlinuz-6.1": kernel("iso"), "boot/initrd.img-6.1": initramfs("initramfs-tools")}
+        source = write_tree(folder / "iso.tree", tree)
+        run("xorriso", "-as", "mkisofs", "-quiet", "-R", "-o", folder / "cd.iso", source)
+        found = look(folder / "cd.iso", "--cmdline=boot=live")
+        expect_linux(found, "vmlinuz-6.1", kernel=kernel("iso"), options="boot=live",
+                     initrds=[initramfs("initramfs-tools")])
+        assert found.index["entries"][0]["source"].startswith("/boot/vmlinuz-6.1 on the disk without")
 
 
 def test_what_cannot_be_read(report, folder):
@@ -791,7 +859,10 @@ def main():
         test_silverblue(report, folder)
         test_arch(report, folder)
         test_subvolumes(report, folder)
+        test_snapshots(report, folder)
         test_lvm(report, folder)
+        test_raid(report, folder)
+        test_iso(report, folder)
         test_what_cannot_be_read(report, folder)
         test_dirty(report, folder)
         test_damaged(report, folder, [debian, fedora, folder / "arch.img", folder / "sub.img"])

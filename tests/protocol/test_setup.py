@@ -23,6 +23,10 @@ USER, PASSWORD = "me", "menu-password-0123"
 SECRET, TARGET_SECRET, LONG = "first-secret'12", "target-secret-34", "a-secret-of-more-than-16"
 AUTH = '{{ mode = "mutual"; user = "u"; secret = "{}"; target-user = "t"; target-secret = "{}" }}'
 MENU = f'menu = {{ user = "{USER}"; password = "{PASSWORD}" }};'
+CLIENTS = """clients = (
+    { mac = "52:54:00:00:00:01"; target = "known"; initiator = "iqn.2026-11.local.a:pc" },
+    { mac = "52:54:00:00:00:02"; target = "two"; initiator = "iqn.2026-11.local.a:two" },
+    { mac = "52:54:00:00:00:03"; target = "two"; initiator = "iqn.2026-11.local.a:three" } );"""
 PARSER = Path(__file__).parent / "powershell"
 
 
@@ -72,6 +76,19 @@ def served(report, server):
         expect("'iqn.2026-11.local.test:open'" in body and "\nchap_user=''\n" in body, body[:500])
         status, body = server.get("/setup/linux.sh?target=nobody")
         expect(status == 404 and "no such target" in body, f"{status} {body}")
+    with report.test("the initiator's name is one that may log in"):
+        for query, name in (("", "iqn.2010-04.org.ipxe:%m"), ("?target=known", "iqn.2026-11.local.a:pc"),
+                            ("?target=known&mac=52-54-00-00-00-99", "iqn.2010-04.org.ipxe:%m"),
+                            ("?target=strict", "iqn.1994-05.local.b:%m"),
+                            ("?target=two&mac=52-54-00-00-00-02", "iqn.2026-11.local.a:two"),
+                            ("?target=two", "iqn.2010-04.org.ipxe:%m")):
+            body = server.script(f"linux.sh{query}")
+            expect(f"\ninitiator='{name}'\n" in body, f"{query}: {body[:900]}")
+        status, body = server.get("/setup/linux.sh?target=unclear")
+        expect(status == 409 and "targets.initiators" in body, f"{status} {body[:300]}")
+    with report.test("a target of a disk for each machine says how to name the machine's"):
+        status, body = server.get("/setup/linux.sh?target=each")
+        expect(status == 409 and "?target=each.52-54-00" in body, f"{status} {body[:300]}")
     with report.test("a secret that Windows does not take is said, and not shown"):
         status, body = server.get("/setup/windows.ps1?target=long")
         expect(status == 409 and "takes 12 to 16" in body and LONG not in body, f"{status} {body}")
@@ -496,10 +513,14 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory(prefix="netboot-target-setup-") as path:
         folder = Path(path)
-        disks = [make_file(folder / f"disk{number}", 1 << 20) for number in range(3)]
+        disks = [make_file(folder / f"disk{number}", 1 << 20) for number in range(7)]
         server = Server(folder / "server", targets=[
             target("first", disks[0], auth=AUTH.format(SECRET, TARGET_SECRET)), target("open", disks[1]),
-            target("long", disks[2], auth=AUTH.format(LONG, TARGET_SECRET))], more=MENU)
+            target("long", disks[2], auth=AUTH.format(LONG, TARGET_SECRET)), target("known", disks[3]),
+            target("strict", disks[4], more='initiators = [ "iqn.1994-05.local.b:*" ];'),
+            target("two", disks[5]),
+            target("unclear", disks[6], more='initiators = [ "iqn.*:b?" ];'),
+            target("each", f"{folder}/each-%m.img")], more=MENU + CLIENTS)
         with server.start():
             served(report, server)
             linted(report, server, folder)
