@@ -72,6 +72,11 @@ struct block_device *scsi_lu_device(struct scsi_lu *lu);
 const struct scsi_lu_options *scsi_lu_get_options(const struct scsi_lu *lu);
 /* Call after block geometry or health changed: unit attentions CAPACITY DATA HAS CHANGED, … */
 void scsi_lu_device_changed(struct scsi_lu *lu);
+/* No command and no operation of it uses its device. */
+bool scsi_lu_is_idle(const struct scsi_lu *lu);
+/* Only while it is idle: goes on with `device`, which has the same block size: the stand-in of a
+ * disk that is gone, or the same disk, come back; that is a unit attention. */
+void scsi_lu_replace_device(struct scsi_lu *lu, struct block_device *device);
 /* What the store kept for options.store_name; -EINVAL when it is not ours. Before the first nexus.
  */
 int scsi_lu_restore_reservations(struct scsi_lu *lu, const void *record, size_t length);

@@ -217,8 +217,8 @@ static const struct key target_keys[] = {
      .limit = 256, .unset = "everyone", .example = "iqn.2010-04.org.ipxe:*",
      .help = "Names of the initiators that may log in; * and ? stand for any text and any "
              "character."},
-    {.name = "addresses", .type = &value_network, .list = true, FIELD(addresses), .limit = 256,
-     .unset = "everyone", .example = "192.168.200.0/24 2001:db8::/64",
+    {.name = "addresses", .type = &value_network, .list = true, FIELD(addresses),
+     .limit = CONFIG_ADDRESSES_LIMIT, .unset = "everyone", .example = "192.168.200.0/24 2001:db8::/64",
      .help = "Addresses and networks that may log in."},
     {.name = "shared", .type = &value_bool, FIELD(shared), .fallback = "false",
      .help = "Let several initiators write at once: for clusters with reservations only. "

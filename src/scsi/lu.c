@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "internal.h"
 
@@ -58,6 +59,20 @@ void scsi_lu_device_changed(struct scsi_lu *lu)
         unit_attention_raise_all(lu, NULL, ATTENTION_CAPACITY_CHANGED);
     if (was_read_only != lu->read_only) /* WP of the mode parameter header */
         unit_attention_raise_all(lu, NULL, ATTENTION_MODE_PARAMETERS_CHANGED);
+}
+
+bool scsi_lu_is_idle(const struct scsi_lu *lu)
+{
+    return !lu->commands && !(lu->sanitize && sanitize_running(lu));
+}
+
+void scsi_lu_replace_device(struct scsi_lu *lu, struct block_device *device)
+{
+    lu->device = device;
+    memset(lu->streams, 0, sizeof(lu->streams));
+    if (device->health != BLOCK_GONE)
+        unit_attention_raise_all(lu, NULL, ATTENTION_MEDIUM_CHANGED);
+    scsi_lu_device_changed(lu);
 }
 
 void lu_reset(struct scsi_lu *lu)

@@ -18,10 +18,11 @@ enum unit_attention {
     ATTENTION_RESERVATIONS_PREEMPTED = ATTENTION_RESET_CLASS_COUNT, /* 2Ah/03h */
     ATTENTION_RESERVATIONS_RELEASED,                                /* 2Ah/04h */
     ATTENTION_REGISTRATIONS_PREEMPTED,                              /* 2Ah/05h */
-    ATTENTION_MODE_PARAMETERS_CHANGED,                              /* 2Ah/01h */
-    ATTENTION_CAPACITY_CHANGED,                                     /* 2Ah/09h */
-    ATTENTION_INQUIRY_DATA_CHANGED,                                 /* 3Fh/03h */
-    ATTENTION_REPORTED_LUNS_CHANGED,                                /* 3Fh/0Eh */
+    ATTENTION_MEDIUM_CHANGED,          /* 28h/00h: not ready to ready change */
+    ATTENTION_MODE_PARAMETERS_CHANGED, /* 2Ah/01h */
+    ATTENTION_CAPACITY_CHANGED,        /* 2Ah/09h */
+    ATTENTION_INQUIRY_DATA_CHANGED,    /* 3Fh/03h */
+    ATTENTION_REPORTED_LUNS_CHANGED,   /* 3Fh/0Eh */
     ATTENTION_COUNT,
 };
 

@@ -29,6 +29,8 @@
 struct boot_access {
     struct config *config; /* its own reference: user, basic */
     struct menu_password password;
+    bool is_waiting; /* for the state directory: nobody knows the password yet */
+    int told;        /* why nobody can log in */
     struct http_digest digest;
     uint8_t key[32]; /* of this process, for the keys in scripts */
     struct login_delay failures;
@@ -219,13 +221,23 @@ static void use_password(struct server *server, struct boot_access *access)
 {
     struct error error;
     const struct config_menu *menu = &access->config->menu;
-    if (secrets_prepare_password(&access->password, server->state, menu,
-                                 &access->config->secret_key, &error))
+    int result = secrets_prepare_password(&access->password, server->state, menu,
+                                          &access->config->secret_key, &error);
+    access->is_waiting = result && result != -EROFS;
+    bool is_late = result == -EAGAIN || result == -EINPROGRESS;
+    if (result && !is_late && result != access->told)
         log_warning("nobody can log in to the boot menu: %s", error.text);
-    else if (access->password.path[0])
+    if (!result && access->password.path[0])
         log_notice("user and password of the boot menu: %s", access->password.path);
+    access->told = is_late ? access->told : result;
     access->digest.user = menu->user;
     access->digest.password = access->password.text;
+}
+
+void boot_access_retry(struct server *server)
+{
+    if (server->boot_access && server->boot_access->is_waiting)
+        use_password(server, server->boot_access);
 }
 
 int boot_access_start(struct server *server, struct error *error)

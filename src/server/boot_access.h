@@ -12,6 +12,8 @@
 
 int boot_access_start(struct server *server, struct error *error);
 void boot_access_reload(struct server *server, const struct config *config);
+/* The state directory may have what is waited for. */
+void boot_access_retry(struct server *server);
 void boot_access_free(struct server *server);
 
 /* Whether it came to an address at which machines are booted (boot_source_admits()). False:

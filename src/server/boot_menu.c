@@ -27,6 +27,7 @@
 
 struct boot_menu_state {
     struct boot_choices *choices;
+    bool is_restored;         /* the record was read: a newer one may take its place */
     bool is_saving, is_stale; /* a record is on its way; it is not the newest any more */
 };
 
@@ -52,7 +53,7 @@ static void save_choices(struct server *server)
     struct boot_menu_state *menu = server->boot_menu;
     struct buffer text;
     menu->is_stale = menu->is_saving;
-    if (menu->is_saving)
+    if (menu->is_saving || !menu->is_restored)
         return;
     buffer_init(&text, BOOT_CHOICES_LIMIT * (BOOT_CLIENT_KEY_BYTES + BOOT_CHOICE_BYTES));
     boot_choices_write(&text, menu->choices);
@@ -506,17 +507,34 @@ int boot_menu_answer(struct asking *asking)
 
 int boot_menu_start(struct server *server, struct error *error)
 {
-    size_t length;
     struct boot_menu_state *menu = calloc(1, sizeof *menu);
-    _cleanup_free_ char *kept = state_load(server->state, CHOICES_RECORD, &length);
     if (menu)
-        menu->choices = boot_choices_new(kept);
+        menu->choices = boot_choices_new(NULL);
     if (!menu || !menu->choices) {
         free(menu);
         return error_set(error, -ENOMEM, "out of memory");
     }
     server->boot_menu = menu;
+    boot_menu_restore(server);
     return 0;
+}
+
+void boot_menu_restore(struct server *server)
+{
+    struct boot_menu_state *menu = server->boot_menu;
+    const char *kept = NULL;
+    size_t length;
+    if (!menu || menu->is_restored)
+        return;
+    int result = state_load(server->state, CHOICES_RECORD, &kept, &length, NULL);
+    if (result && result != -ENOENT)
+        return;
+    struct boot_choices *choices = boot_choices_new(kept);
+    if (!choices)
+        return;
+    boot_choices_free(menu->choices);
+    menu->choices = choices;
+    menu->is_restored = true;
 }
 
 void boot_menu_free(struct server *server)

@@ -3,6 +3,7 @@
  * those that boot a target whose devices are named by the client's MAC. Each is opened when its
  * client first asks, and after a restart at once, so that a running system finds its disk again.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +162,29 @@ static void open_recorded(struct server *server, char *line)
         (void)get(server, server->config, target, NULL, mac);
 }
 
+/* What cannot be read is asked for again by client_targets_tick(). */
+static void open_all_recorded(struct server *server)
+{
+    const char *record;
+    size_t length;
+    struct error error;
+    int result = state_load(server->state, RECORD_NAME, &record, &length, &error);
+    server->clients_known = !result || result == -ENOENT;
+    if (!server->clients_known && result != -EAGAIN &&
+        strcmp(server->clients_problem.text, error.text) != 0) {
+        server->clients_problem = error;
+        log_error("who had images of its own is not known: %s", error.text);
+    }
+    if (server->clients_known)
+        server_targets_changed(server);
+    if (result)
+        return;
+    _cleanup_free_ char *lines = strdup(record);
+    char *rest = lines, *line;
+    while (rest && (line = strsep(&rest, "\n")))
+        open_recorded(server, line);
+}
+
 void client_targets_start(struct server *server)
 {
     const struct config *config = server->config;
@@ -173,11 +197,7 @@ void client_targets_start(struct server *server)
         if (client->device && target)
             (void)get(server, server->config, target, client, NULL);
     }
-    size_t length;
-    _cleanup_free_ char *record = state_load(server->state, RECORD_NAME, &length);
-    char *rest = record, *line;
-    while (rest && (line = strsep(&rest, "\n")))
-        open_recorded(server, line);
+    open_all_recorded(server);
 }
 
 void client_targets_note(struct server *server)
@@ -185,6 +205,8 @@ void client_targets_note(struct server *server)
     const struct served_target *target;
     struct buffer record;
     uint8_t mac[6];
+    if (!server->clients_known)
+        return; /* it would take the place of what is to be read yet */
     buffer_init(&record, RECORD_LIMIT);
     DL_FOREACH (server->targets, target)
         if (target->iscsi && !target->removing && parse_mac(target->key, mac) &&
@@ -204,6 +226,8 @@ void client_targets_tick(struct server *server)
 {
     uint64_t now_us = server_now_us(server);
     struct served_target *target, *next;
+    if (!server->clients_known)
+        open_all_recorded(server);
     DL_FOREACH_SAFE (server->targets, target, next) {
         const struct served_lun *lun = target->luns;
         if (!target->key[0] || target->removing || target->iscsi || lun->state != LUN_REFUSED ||

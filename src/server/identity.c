@@ -12,7 +12,6 @@
 
 #include "internal.h"
 
-#include <netboot-target/util/cleanup.h>
 #include <netboot-target/util/hex.h>
 #include <netboot-target/util/log.h>
 #include <netboot-target/util/random.h>
@@ -40,31 +39,34 @@ static void record_name(const struct served_lun *lun, char *to, size_t size)
 
 /* A record is "HEX DEVICE", and in a second line the hardware's identity if that is known; one
  * about another device than the configured one does not count. */
-void identity_load(struct served_lun *lun)
+int identity_load(struct served_lun *lun, struct error *error)
 {
     char name[TARGET_NAME_BYTES + 24];
     record_name(lun, name, sizeof name);
+    const char *record;
     size_t length;
-    struct kept_identity *kept = &lun->kept;
-    _cleanup_free_ char *record = state_load(lun->target->server->state, name, &length);
-    if (!record || length < IDENTITY_HEX || record[IDENTITY_HEX - 1] != ' ')
-        return;
+    struct state *state = lun->target->server->state;
+    struct kept_identity kept = {0};
+    int result = state_load(state, name, &record, &length, error);
+    if (result)
+        return result == -ENOENT ? 0 : result;
+    if (length <= IDENTITY_HEX || record[IDENTITY_HEX - 1] != ' ' || record[length - 1] != '\n' ||
+        !from_hex(kept.bytes, record))
+        return state_reject(state, name, error);
     const char *device = record + IDENTITY_HEX;
     size_t device_length = strlen(lun_specification(lun));
     if (strncmp(device, lun_specification(lun), device_length) != 0 ||
         device[device_length] != '\n')
-        return;
-    kept->valid = from_hex(kept->bytes, record);
-    kept->has_hardware = from_hex(kept->hardware, device + device_length + 1);
+        return 0;
+    kept.valid = true;
+    kept.has_hardware = from_hex(kept.hardware, device + device_length + 1);
+    lun->kept = kept;
+    return 0;
 }
 
-static void keep(struct served_lun *lun)
+int identity_keep(const struct served_lun *lun, struct error *error)
 {
-    struct kept_identity *kept = &lun->kept;
-    kept->valid = true;
-    kept->has_hardware = lun->derived.has_hardware;
-    memcpy(kept->bytes, lun->identity, IDENTITY_BYTES);
-    memcpy(kept->hardware, lun->derived.hardware, IDENTITY_BYTES);
+    const struct kept_identity *kept = &lun->kept;
     char name[TARGET_NAME_BYTES + 24];
     char hex[IDENTITY_HEX];
     char hardware[IDENTITY_HEX] = "";
@@ -75,8 +77,22 @@ static void keep(struct served_lun *lun)
     char record[4400];
     int length =
         snprintf(record, sizeof record, "%s %s\n%s\n", hex, lun_specification(lun), hardware);
-    struct store *store = state_store(lun->target->server->state);
-    store->put(store, name, record, (size_t)length, NULL, NULL);
+    int result = state_keep(lun->target->server->state, name, record, (size_t)length);
+    if (!result || result == -EINPROGRESS || lun->derived.source != BLOCK_IDENTITY_NONE)
+        return result == -EINPROGRESS ? result : 0;
+    return error_set(error, result,
+                     "nothing on %s names it, and the identity it was given cannot be kept: %s; "
+                     "make room in the state directory, or give it a disk GUID (sgdisk -G)",
+                     lun_specification(lun), strerror(-result));
+}
+
+static void take_identity(struct served_lun *lun)
+{
+    struct kept_identity *kept = &lun->kept;
+    kept->valid = true;
+    kept->has_hardware = lun->derived.has_hardware;
+    memcpy(kept->bytes, lun->identity, IDENTITY_BYTES);
+    memcpy(kept->hardware, lun->derived.hardware, IDENTITY_BYTES);
 }
 
 /* A kernel name such as /dev/sda may be another disk today. */
@@ -158,7 +174,7 @@ int identity_resolve(struct served_lun *lun, struct error *error)
             "in the configuration",
             lun_specification(lun), lun_specification(twin), twin->number, twin->target->name);
     if (!lun->kept.valid)
-        keep(lun);
+        take_identity(lun);
     return 0;
 }
 

@@ -7,12 +7,12 @@
  *   iscsi_events.c  what the node tells, for the log and the journal
  *   login_delay.c   who failed to log in too often waits
  *   targets.c       config → targets; what a reload changes
- *   luns.c          devices of LUNs, opened and closed on workers
- *   client_targets.c  targets of clients with images of their own
- *   owners.c        who owns a target, kept over restarts and taken away by a person
+ *   luns.c          devices of LUNs, opened and closed on workers; lun_return.c one that is gone
+ * and comes back; absent_device.c stands in for it client_targets.c  targets of clients with images
+ * of their own owners.c        who owns a target, kept over restarts and taken away by a person
  *   invitations.c   who may log in because it fetched a boot script lately
  *   identity.c      who a LUN is: configured, stored, derived or generated
- *   state.c         the state directory: records that survive the process
+ *   state.c         the state directory: records that survive the process; state_files.c its files
  *   listen.c        listening sockets; address.c what is printed and compared of addresses
  *   peer_lines.c    log lines that peers can cause, limited for each of them
  *   loop_memory.c   what libev may need where there is no memory left
@@ -42,13 +42,13 @@
 #include <netinet/in.h>
 
 #include "sandbox.h"
+#include "state.h"
 
 #include <netboot-target/block.h>
 #include <netboot-target/config.h>
 #include <netboot-target/iscsi.h>
 #include <netboot-target/scsi.h>
 #include <netboot-target/server.h>
-#include <netboot-target/util/store.h>
 
 struct server;
 
@@ -87,6 +87,8 @@ struct served_lun {
     char identity_text[192]; /* "GPT disk GUID …", "kept in …" */
     uint64_t first_try_us;
     bool reported;
+    bool is_absent;  /* LUN_OPEN, and `device` stands in for one that is gone */
+    bool is_suspect; /* what was written to it may not have got there before it was gone */
     struct open_attempt *attempt;  /* a worker is at it */
     struct discovered *discovered; /* LUN_OPEN: what can be booted from it, see discovery.c */
 };
@@ -139,7 +141,6 @@ struct boot_files;
 struct boot_journal;
 struct discovery;
 struct invitations;
-struct state;
 
 struct server {
     struct ev_loop *loop;
@@ -173,6 +174,10 @@ struct server {
     struct invitations *invitations; /* NULL: nobody has fetched a script yet */
     struct dhcp_server *dhcp;        /* NULL: no machine is booted from here */
     struct tftp_server *tftp;
+    bool clients_known; /* whose images were served when we ended */
+    struct error clients_problem;
+    struct error discovery_problem;
+    bool discovery_waits; /* for its secrets: nobody is let in meanwhile */
     bool draining;
     bool ready;   /* a target was served */
     bool closing; /* no connection is left: disks are flushed */
@@ -253,6 +258,8 @@ void target_lun_closed(struct served_target *target);
 /* Looks for its device and opens it, on a worker; target_assemble() is called when it is there. */
 void lun_try(struct served_lun *lun);
 void luns_tick(struct server *server);
+/* Looks at an open one; one whose device is gone is let go, and looked for. True: it is gone. */
+bool lun_observe(struct served_lun *lun);
 /* Nobody waits any more for the try that is under way. */
 void lun_give_up(struct served_lun *lun);
 /* Flushes and closes the device of a LUN without sessions; then target_lun_closed(). */
@@ -264,7 +271,8 @@ const char *lun_specification(const struct served_lun *lun);
 /* ── client_targets.c ────────────────────────────────────────────────────────────────────────────
  */
 
-/* Opens those that are known: written down in `clients`, or there when we ended. */
+/* Opens those that are known: written down in `clients`, or there when we ended, as soon as that is
+ * known. */
 void client_targets_start(struct server *server);
 /* The target of this client's own images, begun if it is not there yet. `client`: its row of
  * `clients`, NULL: none. `mac`: six bytes, NULL: it told none. NULL: there cannot be one. */
@@ -282,8 +290,9 @@ void client_targets_note(struct server *server);
 /* ── owners.c ────────────────────────────────────────────────────────────────────────────────────
  */
 
-/* What the store knows of a target that begins to be served. */
-void owner_restore(struct served_target *target);
+/* What the store knows of a target that begins to be served. -errno: it must not be served without
+ * that. */
+int owner_restore(struct served_target *target, struct error *error);
 /* struct iscsi_callbacks.keep_owner; context: the server. */
 void owner_keep(void *context, struct iscsi_target *iscsi);
 /* When its owner became that, in seconds since 1970. */
@@ -292,7 +301,8 @@ uint64_t owner_since_unix_seconds(const struct iscsi_owner *owner);
 /* ── invitations.c ───────────────────────────────────────────────────────────────────────────────
  */
 
-void invitations_restore(struct served_target *target);
+/* -errno: nobody knows who they were. */
+int invitations_restore(struct served_target *target, struct error *error);
 /* The initiator called `initiator` was told at `host` ("192.0.2.7") how to reach its disk. */
 void invitations_note_script(struct server *server, const char *host, const char *initiator);
 /* Remembers who has logged in; forgets who has logged out. */
@@ -306,32 +316,16 @@ void invitations_free(struct server *server);
 /* ── identity.c ──────────────────────────────────────────────────────────────────────────────────
  */
 
-/* Fills lun->kept: once, before the LUN is opened. */
-void identity_load(struct served_lun *lun);
+/* Fills lun->kept, before the LUN is opened. -errno: nobody knows who it was. */
+int identity_load(struct served_lun *lun, struct error *error);
 /* Fills lun->identity and identity_text, once the device has told what it knows. */
 void identity_find(struct served_lun *lun);
 /* Settles it. -EEXIST with the cure when another LUN has the same one. */
 int identity_resolve(struct served_lun *lun, struct error *error);
+/* Keeps it. 0; -EINPROGRESS: ask again; -errno: it cannot be kept, and nothing else tells it. */
+int identity_keep(const struct served_lun *lun, struct error *error);
 void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options *options);
 void identity_make_iqn(const struct served_target *target, char iqn[ISCSI_NAME_BYTES]);
-
-/* ── state.c ─────────────────────────────────────────────────────────────────────────────────────
- */
-
-/* `directory` is made (0700) if it is missing; one that cannot be used is told about, and records
- * then last as long as the process. */
-struct state *state_new(const char *directory, struct block_io *io);
-void state_free(struct state *state);
-struct store *state_store(struct state *state);
-/* True while records are on their way to the disk. */
-bool state_is_busy(const struct state *state);
-/* A record's content with a NUL behind it, to be freed; NULL: there is none. Only at start and when
- * a target is opened. */
-char *state_load(struct state *state, const char *name, size_t *ret_length);
-/* Writes at once and waits for the disk: only at start. 0 or -errno. */
-int state_save(struct state *state, const char *name, const void *data, size_t length);
-/* Where a record lies, for a person; "" when the state directory cannot be used. */
-void state_path(const struct state *state, const char *name, char *to, size_t size);
 
 /* ── iscsi_server.c ──────────────────────────────────────────────────────────────────────────────
  */

@@ -4,6 +4,7 @@
  * and comes back whenever and from wherever it likes: until it logs out, or has been gone for the
  * hold time. Guests are kept in the state directory, one name a line.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -156,18 +157,27 @@ static void keep_guests(const struct served_target *target)
     buffer_done(&record);
 }
 
-void invitations_restore(struct served_target *target)
+int invitations_restore(struct served_target *target, struct error *error)
 {
     char name[TARGET_NAME_BYTES + 8];
     record_name(target, name, sizeof name);
+    const char *record;
     size_t length;
-    unsigned count = 0;
     char *rest = NULL;
-    _cleanup_free_ char *record =
-        target->config->after_script_ms ? state_load(target->server->state, name, &length) : NULL;
-    for (char *line = record ? strtok_r(record, "\n", &rest) : NULL; line && count < GUESTS_LIMIT;
-         line = strtok_r(NULL, "\n", &rest), count++)
+    if (!target->config->after_script_ms)
+        return 0;
+    int result = state_load(target->server->state, name, &record, &length, error);
+    if (result)
+        return result == -ENOENT ? 0 : result;
+    _cleanup_free_ char *lines = strdup(record);
+    if (!lines)
+        return error_set(error, -ENOMEM, "out of memory");
+    char *line = strtok_r(lines, "\n", &rest);
+    for (unsigned count = 0; line && count < GUESTS_LIMIT; count++) {
         add_guest(target, line);
+        line = strtok_r(NULL, "\n", &rest);
+    }
+    return 0;
 }
 
 /* Those who are here have been seen just now. */

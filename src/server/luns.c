@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "discovery.h"
+#include "lun_return.h"
 
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/cleanup.h>
@@ -52,15 +53,6 @@ static void attempt_run(struct job *job)
     attempt->result = block_identify(&attempt->location, &attempt->identity, &attempt->error);
 }
 
-static void on_device_changed(struct block_device *device, void *context)
-{
-    struct served_lun *lun = context;
-    log_notice("device changed: target=%s lun=%u device=%s blocks=%llu health=%s",
-               lun->target->name, lun->number, device->path,
-               (unsigned long long)device->geometry.blocks, lun_state_word(lun));
-    scsi_lu_device_changed(lun->lu);
-}
-
 /* Each reason is told once; a LUN that goes on waiting says nothing new. */
 static void lun_failed(struct served_lun *lun, int result, const struct error *error)
 {
@@ -80,6 +72,34 @@ static void lun_failed(struct served_lun *lun, int result, const struct error *e
                     error->text);
     }
     server_want_housekeeping(lun->target->server);
+}
+
+/* A state directory that cannot be read is waited for, however long it takes: without what it has
+ * a rival could get in. */
+static void lun_waits(struct served_lun *lun, const struct error *error)
+{
+    const struct server *server = lun->target->server;
+    if (state_is_known(server->state) && strcmp(lun->error.text, error->text) != 0)
+        log_error("target %s, LUN %u is not served: %s", lun->target->name, lun->number,
+                  error->text);
+    lun->error = *error;
+    lun->state = LUN_WAITING;
+    server_want_housekeeping(lun->target->server);
+}
+
+static int restore_reservations(struct served_lun *lun, const struct scsi_lu_options *options,
+                                struct error *error)
+{
+    struct state *state = lun->target->server->state;
+    const char *record;
+    size_t length;
+    int result = state_load(state, options->store_name, &record, &length, error);
+    if (result)
+        return result == -ENOENT ? 0 : result;
+    result = scsi_lu_restore_reservations(lun->lu, record, length);
+    if (result == -EINVAL)
+        return state_reject(state, options->store_name, error);
+    return result ? error_set(error, result, "out of memory") : 0;
 }
 
 static void lun_opened(struct served_lun *lun, struct open_attempt *attempt)
@@ -106,14 +126,15 @@ static void lun_opened(struct served_lun *lun, struct open_attempt *attempt)
         lun_failed(lun, -ENOMEM, &error);
         return;
     }
+    result = restore_reservations(lun, &options, &error);
+    if (result) {
+        scsi_lu_free(take_pointer(lun->lu));
+        lun_waits(lun, &error);
+        return;
+    }
     lun->device = take_pointer(attempt->device);
-    lun->device->changed = on_device_changed;
+    lun->device->changed = lun_device_changed;
     lun->device->changed_context = lun;
-    size_t length;
-    _cleanup_free_ char *record = state_load(server->state, options.store_name, &length);
-    if (record && scsi_lu_restore_reservations(lun->lu, record, length))
-        log_error("the kept reservations of %s cannot be read and are forgotten",
-                  lun->device->path);
     lun->state = LUN_OPEN;
     lun->error.text[0] = '\0';
     discovery_lun_opened(lun);
@@ -169,12 +190,27 @@ void luns_tick(struct server *server)
         end_held(server);
 }
 
+/* Its LUN is open: nothing of who it is changes any more. */
+static void attempt_return(struct open_attempt *attempt)
+{
+    struct served_lun *lun = attempt->lun;
+    lun->attempt = NULL;
+    if (attempt->result)
+        lun->error = attempt->error;
+    else
+        lun_returned(lun, &attempt->location, &attempt->identity, &attempt->device);
+    block_device_close(attempt->device);
+    free(attempt);
+}
+
 static void attempt_done(struct job *job)
 {
     struct open_attempt *attempt = container_of(job, struct open_attempt, job);
     struct server *server = attempt->server;
     server->opening_count--;
-    if (!attempt_hold(attempt))
+    if (attempt->lun && attempt->lun->is_absent)
+        attempt_return(attempt);
+    else if (!attempt_hold(attempt))
         attempt_end(attempt);
     if (!server->opening_count)
         end_held(server);
@@ -183,6 +219,11 @@ static void attempt_done(struct job *job)
 void lun_try(struct served_lun *lun)
 {
     struct server *server = lun->target->server;
+    struct error error;
+    if (!lun->is_absent && identity_load(lun, &error)) {
+        lun_waits(lun, &error);
+        return;
+    }
     struct open_attempt *attempt = calloc(1, sizeof *attempt);
     if (!attempt)
         return;
@@ -231,15 +272,19 @@ static void close_device(struct served_lun *lun)
     target_lun_closed(lun->target);
 }
 
+static void tell_failed_flush(const struct served_lun *lun, int reason)
+{
+    log_error("the last flush failed, acknowledged writes may be lost: device=%s error=%s",
+              lun->device->path, strerror(reason));
+    lun->target->server->exit_code |= lun->target->server->draining;
+}
+
 static void flushed(struct block_request *request)
 {
     struct closing *closing = request->context;
     struct served_lun *lun = closing->lun;
-    if (request->result) {
-        log_error("the last flush failed, acknowledged writes may be lost: device=%s error=%s",
-                  lun->device->path, strerror(-request->result));
-        lun->target->server->exit_code |= lun->target->server->draining;
-    }
+    if (request->result)
+        tell_failed_flush(lun, -request->result);
     free(closing);
     close_device(lun);
 }
@@ -247,11 +292,13 @@ static void flushed(struct block_request *request)
 void lun_close(struct served_lun *lun)
 {
     discovery_lun_closing(lun);
-    struct closing *closing = lun->device->geometry.read_only || lun->config->read_only
-                                  ? NULL
-                                  : calloc(1, sizeof *closing);
+    bool has_nothing_to_flush =
+        lun->is_absent || lun->device->geometry.read_only || lun->config->read_only;
+    struct closing *closing = has_nothing_to_flush ? NULL : calloc(1, sizeof *closing);
     scsi_lu_free(take_pointer(lun->lu));
     lun->state = LUN_CLOSING;
+    if (lun->is_absent && lun->is_suspect)
+        tell_failed_flush(lun, ENODEV);
     lun->device->changed = NULL;
     if (!closing) {
         close_device(lun);

@@ -3,14 +3,13 @@
  * finds its disk as it left it. A record is "NAME SECONDS", the seconds since 1970 when it became
  * the owner, or nothing.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "internal.h"
-
-#include <netboot-target/util/cleanup.h>
 
 static void record_name(const struct served_target *target, char *to, size_t size)
 {
@@ -22,21 +21,41 @@ uint64_t owner_since_unix_seconds(const struct iscsi_owner *owner)
     return (uint64_t)time(NULL) - owner->owned_us / 1000000;
 }
 
-void owner_restore(struct served_target *target)
+/* False: it was not us who wrote this. */
+static bool parse(const char *record, size_t length, char ret_owner[ISCSI_NAME_BYTES],
+                  uint64_t *ret_since_s)
 {
-    char name[TARGET_NAME_BYTES + 8];
+    const char *blank = strchr(record, ' ');
+    size_t name_length = blank ? (size_t)(blank - record) : 0;
+    if (!name_length || name_length >= ISCSI_NAME_BYTES || strlen(record) != length || !blank[1] ||
+        strspn(blank + 1, "0123456789") != strlen(blank + 1))
+        return false;
+    memcpy(ret_owner, record, name_length);
+    ret_owner[name_length] = '\0';
+    *ret_since_s = strtoull(blank, NULL, 10);
+    return true;
+}
+
+int owner_restore(struct served_target *target, struct error *error)
+{
+    char name[TARGET_NAME_BYTES + 8], owner[ISCSI_NAME_BYTES] = "";
     record_name(target, name, sizeof name);
+    struct state *state = target->server->state;
+    const char *record;
     size_t length;
-    _cleanup_free_ char *record = state_load(target->server->state, name, &length);
-    if (!record)
-        return;
-    char *blank = strchr(record, ' ');
-    uint64_t now_s = (uint64_t)time(NULL);
-    uint64_t since_s = blank ? strtoull(blank, NULL, 10) : now_s;
-    if (blank)
-        *blank = '\0';
+    uint64_t now_s = (uint64_t)time(NULL), since_s = 0;
+    int result = state_load(state, name, &record, &length, error);
+    if (result == -ENOENT || (!result && !length))
+        return 0;
+    if (!result && !parse(record, length, owner, &since_s))
+        result = state_reject(state, name, error);
+    if (result)
+        return result;
     uint64_t owned_s = now_s > since_s ? now_s - since_s : 0;
-    iscsi_target_set_owner(target->iscsi, record, owned_s * 1000000, server_now_us(target->server));
+    iscsi_target_set_owner(target->iscsi, owner, owned_s * 1000000, server_now_us(target->server));
+    if (!iscsi_target_owner(target->iscsi)[0])
+        return state_reject(state, name, error); /* no iSCSI name */
+    return 0;
 }
 
 /* The iSCSI target is there until this was called: its removal waits for it. */

@@ -6,12 +6,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/hmac.h>
 
 #include "secrets.h"
 
-#include <netboot-target/util/cleanup.h>
+#include <netboot-target/util/log.h>
 #include <netboot-target/util/random.h>
 
 #define GENERATED_CHARACTERS (SECRETS_GENERATED_BYTES - 1)
@@ -60,31 +61,27 @@ static void load_line(const char *record, const char *kind, char secret[ISCSI_SE
         (void)sscanf(line, "%*s %*s %255s", secret); /* stays empty when it is not there */
 }
 
-static void load_kept(struct chap_secrets *secrets, struct state *state, const char *name)
+static int load_kept(struct chap_secrets *secrets, struct state *state, const char *name,
+                     struct error *error)
 {
+    const char *record;
     size_t length;
-    char *record = state_load(state, name, &length);
-    if (!record)
-        return;
+    int result = state_load(state, name, &record, &length, error);
+    if (result)
+        return result == -ENOENT ? 0 : result;
     if (!secrets->initiator.secret[0])
         load_line(record, "initiator", secrets->initiator.secret);
     if (!secrets->target.secret[0])
         load_line(record, "\ntarget", secrets->target.secret);
-    explicit_bzero(record, length);
-    free(record);
+    return 0;
 }
 
-/* Only what is new waits for the disk: the loop would wait for it, too, whenever a client's target
- * comes. */
-static int save_if_new(struct state *state, const char *name, const char *record, size_t length)
+/* What is kept nowhere is shown to a person who sits there, and to nobody else: the log is for more
+ * eyes. False: nobody sits there. */
+static bool show_on_terminal(const char *what, const char *text)
 {
-    size_t kept_length = 0;
-    char *kept = state_load(state, name, &kept_length);
-    bool same = kept && kept_length == length && !memcmp(kept, record, length);
-    if (kept)
-        explicit_bzero(kept, kept_length);
-    free(kept);
-    return same ? 0 : state_save(state, name, record, length);
+    return isatty(STDERR_FILENO) &&
+           dprintf(STDERR_FILENO, "%s, until this process ends:\n%s", what, text) > 0;
 }
 
 static int keep(struct chap_secrets *secrets, struct state *state, const char *name,
@@ -94,9 +91,16 @@ static int keep(struct chap_secrets *secrets, struct state *state, const char *n
     int length =
         snprintf(record, sizeof record, "initiator %s %s\ntarget %s %s\n", secrets->initiator.name,
                  secrets->initiator.secret, secrets->target.name, secrets->target.secret);
-    int result = save_if_new(state, name, record, (size_t)length);
+    int result = state_keep(state, name, record, (size_t)length);
+    if (!result && !state_lasts(state) && !show_on_terminal("CHAP names and secrets", record))
+        log_warning("generated CHAP secrets (%s) hold until this process ends, and only boot "
+                    "scripts have them: there is no state directory; set secret-key-file, or "
+                    "secret-file and target-secret-file of auth",
+                    name);
     explicit_bzero(record, sizeof record);
-    if (result && result != -EROFS)
+    if (result == -EINPROGRESS)
+        return result;
+    if (result)
         return error_set(error, result, "its generated secrets cannot be kept: %s",
                          strerror(-result));
     state_path(state, name, secrets->path, sizeof secrets->path);
@@ -134,7 +138,9 @@ int secrets_prepare(struct chap_secrets *secrets, struct state *state, const cha
         return derive_missing(secrets, record, key)
                    ? error_set(error, -ENOMEM, "no memory for its secrets")
                    : 0;
-    load_kept(secrets, state, record);
+    int result = load_kept(secrets, state, record, error);
+    if (result)
+        return result;
     if (!secrets->initiator.secret[0])
         generate(secrets->initiator.secret);
     if (!secrets->target.secret[0])
@@ -167,15 +173,14 @@ void secrets_wipe(struct chap_secrets *secrets)
  */
 
 /* One line, "USER PASSWORD". */
-static bool load_password(struct menu_password *password, struct state *state)
+static int load_password(struct menu_password *password, struct state *state, struct error *error)
 {
+    const char *record;
     size_t length;
-    char *record = state_load(state, PASSWORD_RECORD, &length);
-    bool good = record && sscanf(record, "%*s %255s", password->text) == 1;
-    if (record)
-        explicit_bzero(record, length);
-    free(record);
-    return good;
+    int result = state_load(state, PASSWORD_RECORD, &record, &length, error);
+    if (!result && sscanf(record, "%*s %255s", password->text) != 1)
+        password->text[0] = '\0';
+    return result == -ENOENT ? 0 : result;
 }
 
 static int keep_password(struct menu_password *password, struct state *state, const char *user,
@@ -183,17 +188,24 @@ static int keep_password(struct menu_password *password, struct state *state, co
 {
     char record[2 * SECRET_MAX_BYTES];
     int length = snprintf(record, sizeof record, "%s %s\n", user, password->text);
-    int result = save_if_new(state, PASSWORD_RECORD, record, (size_t)length);
+    int result = state_keep(state, PASSWORD_RECORD, record, (size_t)length);
+    if (!result && !state_lasts(state) &&
+        !show_on_terminal("user and password of the boot menu", record))
+        result = error_set(error, -EROFS,
+                           "a generated password can be kept nowhere without a state directory, "
+                           "and there is no terminal to show it on; set menu.password-file or "
+                           "secret-key-file");
+    else if (result)
+        error_set(error, result,
+                  "its generated password cannot be kept (%s); set menu.password-file or "
+                  "secret-key-file",
+                  strerror(-result));
     explicit_bzero(record, sizeof record);
-    if (result) {
+    if (result)
         *password = (struct menu_password){0};
-        return error_set(error, result,
-                         "its generated password cannot be kept (%s); set menu.password-file or "
-                         "secret-key-file",
-                         strerror(-result));
-    }
-    state_path(state, PASSWORD_RECORD, password->path, sizeof password->path);
-    return 0;
+    else
+        state_path(state, PASSWORD_RECORD, password->path, sizeof password->path);
+    return result;
 }
 
 int secrets_prepare_password(struct menu_password *password, struct state *state,
@@ -210,7 +222,10 @@ int secrets_prepare_password(struct menu_password *password, struct state *state
         return secrets_derive(key, "menu-password", password->text)
                    ? error_set(error, -ENOMEM, "no memory for the menu's password")
                    : 0;
-    if (!load_password(password, state))
+    int result = load_password(password, state, error);
+    if (result)
+        return result;
+    if (!password->text[0])
         generate(password->text);
     return keep_password(password, state, menu->user, error);
 }

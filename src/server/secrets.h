@@ -6,7 +6,9 @@
 #include "internal.h"
 
 /* Fills `secrets`; what the configuration leaves open is derived from `key` and `record`; with no
- * key (length 0) it is generated and kept as `record`. */
+ * key (length 0) it is generated and kept as `record`. -EAGAIN, -EINPROGRESS: the state directory
+ * is read or written, ask again. Without one generated secrets are shown on our terminal, if we
+ * have one. */
 int secrets_prepare(struct chap_secrets *secrets, struct state *state, const char *record,
                     const struct config_auth *auth, const struct secret *key, struct error *error);
 /* Points `ret_auth` at them; valid as long as they are. */
@@ -19,8 +21,8 @@ struct menu_password {
     char path[512];                  /* where a generated one lies, or "" */
 };
 
-/* The same for the boot menu. -EROFS: there is no place to keep a generated one, so that nobody
- * could read it. */
+/* The same for the boot menu. -EROFS: there is no place to keep a generated one and no terminal, so
+ * that nobody could read it. */
 int secrets_prepare_password(struct menu_password *password, struct state *state,
                              const struct config_menu *menu, const struct secret *key,
                              struct error *error);

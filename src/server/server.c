@@ -83,17 +83,43 @@ static struct iscsi_limits iscsi_limits_of(const struct config *config)
     return result;
 }
 
-static int set_discovery_auth(struct server *server, const struct config *config,
-                              struct error *error)
+static void set_discovery_auth(struct server *server, const struct config *config)
 {
+    struct error error;
     struct iscsi_auth auth;
     int result = secrets_prepare(&server->discovery_secrets, server->state, "discovery-secrets",
-                                 &config->discovery_auth, &config->secret_key, error);
+                                 &config->discovery_auth, &config->secret_key, &error);
+    server->discovery_waits = result;
     secrets_fill_auth(&server->discovery_secrets, &config->discovery_auth, &auth);
+    if (result)
+        auth.initiator_count = 0; /* nobody is let in meanwhile */
     iscsi_node_set_discovery_auth(server->node, &auth);
-    if (server->discovery_secrets.path[0])
+    if (result && result != -EAGAIN && result != -EINPROGRESS &&
+        strcmp(server->discovery_problem.text, error.text) != 0) {
+        server->discovery_problem = error;
+        log_error("discovery: %s", error.text);
+    }
+    if (!result && server->discovery_secrets.path[0])
         log_notice("CHAP names and secrets of discovery: %s", server->discovery_secrets.path);
-    return result;
+}
+
+/* Asks again for what waits for the state directory. */
+static void ask_state(struct server *server)
+{
+    if (server->discovery_waits)
+        set_discovery_auth(server, server->config);
+    boot_access_retry(server);
+    boot_menu_restore(server);
+}
+
+static void on_state_changed(void *context)
+{
+    struct server *server = context;
+    server->scsi_environment.store = state_lasts(server->state) ? state_store(server->state) : NULL;
+    if (server->draining)
+        return;
+    ask_state(server);
+    server_disk_is_free(server);
 }
 
 /* ── systemd ─────────────────────────────────────────────────────────────────────────────────────
@@ -207,9 +233,7 @@ static void reload(struct server *server)
     }
     tell_what_needs_a_restart(server, config);
     sandbox_reload(&server->sandbox, config);
-    struct error error;
-    if (set_discovery_auth(server, config, &error))
-        log_error("discovery: %s", error.text);
+    set_discovery_auth(server, config);
     client_targets_reload(server, config);
     targets_reload(server, config);
     iscsi_server_reload(server, config);
@@ -252,6 +276,7 @@ static void on_housekeeping(struct ev_loop *loop, ev_timer *watcher, int events)
         ev_timer_stop(loop, watcher);
         return;
     }
+    ask_state(server);
     bool waiting = targets_tick(server);
     double interval = waiting ? TICK_WAITING_S : TICK_QUIET_S;
     if (watcher->repeat != interval) {
@@ -279,7 +304,8 @@ void server_want_housekeeping(struct server *server)
 void server_targets_changed(struct server *server)
 {
     iscsi_node_set_incomplete(server->node, !targets_all_open(server));
-    if (!server->ready && !server->draining && (targets_any_open(server) || !server->targets)) {
+    bool has_none = server->clients_known && !server->targets;
+    if (!server->ready && !server->draining && (targets_any_open(server) || has_none)) {
         server->ready = true;
         char portals[16][64];
         unsigned count = iscsi_server_portals(server, portals, ARRAY_SIZE(portals));
@@ -349,11 +375,12 @@ static int start_disks(struct server *server, struct error *error)
     if (result)
         return result;
     server->pool = pool_new(io->memory_bytes, POOL_KEEP_BYTES);
-    server->state = state_new(server->config->state_directory, server->io);
+    server->state =
+        state_new(server->config->state_directory, server->loop, on_state_changed, server);
     if (!server->pool || !server->state)
         return error_set(error, -ENOMEM, "out of memory");
-    server->scsi_environment = (struct scsi_environment){
-        .pool = server->pool, .store = state_store(server->state), .delay = server_pauses(server)};
+    server->scsi_environment =
+        (struct scsi_environment){.pool = server->pool, .delay = server_pauses(server)};
     watch_disks(server);
     return 0;
 }
@@ -371,7 +398,8 @@ static int start_node(struct server *server, struct error *error)
     server->node = iscsi_node_new(&options);
     if (!server->node)
         return error_set(error, -ENOMEM, "out of memory");
-    return set_discovery_auth(server, server->config, error);
+    set_discovery_auth(server, server->config);
+    return 0;
 }
 
 static void watch_signal(struct server *server, ev_signal *watcher, int number,

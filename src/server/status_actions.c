@@ -39,13 +39,17 @@ void post_rearm(void *context, const struct http_request *request, struct http_r
     struct served_lun *lun = find_lun(context, request);
     if (!lun) {
         http_response_text(response, 404, "There is no such LUN.");
-    } else if (lun->state != LUN_OPEN || lun->device->health == BLOCK_GONE) {
+    } else if (lun->state != LUN_OPEN) {
         http_response_text(response, 409, "This LUN has no disk at the moment.");
+    } else if (lun->device->health == BLOCK_GONE) {
+        server_disk_is_free(lun->target->server);
+        http_response_text(response, 202, "The disk of this LUN is gone; it is looked for.");
     } else if (lun->device->health == BLOCK_HEALTHY) {
         http_response_text(response, 200, "This LUN takes writes already.");
     } else {
         log_notice("writes are let through again: target=%s lun=%u device=%s", lun->target->name,
                    lun->number, lun->device->path);
+        lun->is_suspect = false;
         block_device_rearm(lun->device);
         http_response_text(response, 200, "Writes are let through again.");
     }

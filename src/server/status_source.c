@@ -76,7 +76,7 @@ static void gather_lun(const struct served_lun *lun, struct status_lun *to, stru
     *to = (struct status_lun){
         .number = lun->number,
         .state = lun_state_word(lun),
-        .problem = lun->state == LUN_OPEN ? "" : lun->error.text,
+        .problem = lun->error.text[0] ? lun->error.text : lun->target->problem.text,
         .device = lun_specification(lun),
         .identity = texts->identity,
         .identity_source = lun->identity_text,

@@ -36,14 +36,14 @@ static enum iscsi_digest_policy digest_policy(enum config_digests digests)
 
 /* Networks back to the text form iscsi/ checks, since that room knows no config. */
 struct address_list {
-    char text[64][INET6_ADDRSTRLEN + 5];
-    const char *pointers[64];
+    char text[CONFIG_ADDRESSES_LIMIT][INET6_ADDRSTRLEN + 5];
+    const char *pointers[CONFIG_ADDRESSES_LIMIT];
     unsigned count;
 };
 
 static void list_addresses(const struct config_target *config, struct address_list *list)
 {
-    list->count = min_of(config->addresses.count, (unsigned)ARRAY_SIZE(list->pointers));
+    list->count = config->addresses.count;
     for (unsigned i = 0; i < list->count; i++) {
         const struct config_network *network = &config->addresses.items[i];
         char host[INET6_ADDRSTRLEN];
@@ -97,30 +97,56 @@ static void announce(const struct served_target *target)
         log_notice("  CHAP names and secrets: %s", target->secrets.path);
 }
 
+static int keep_identities(const struct served_target *target, struct error *error)
+{
+    for (unsigned i = 0; i < target->lun_count; i++) {
+        int result = identity_keep(&target->luns[i], error);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
 static int assemble(struct served_target *target, struct error *error)
 {
+    int result = keep_identities(target, error);
+    if (result)
+        return result;
     identity_make_iqn(target, target->iqn);
+    char record[128]; /* a client with an image of its own has secrets of its own */
+    snprintf(record, sizeof record, "secrets-%s", target->name);
+    result = secrets_prepare(&target->secrets, target->server->state, record, &target->config->auth,
+                             &target->owner->secret_key, error);
+    if (result)
+        return result;
     target->scsi = scsi_target_new(target->iqn);
     if (!target->scsi)
         return error_set(error, -ENOMEM, "out of memory");
     for (unsigned i = 0; i < target->lun_count; i++) {
-        int result = scsi_target_add_lu(target->scsi, target->luns[i].number, target->luns[i].lu);
+        result = scsi_target_add_lu(target->scsi, target->luns[i].number, target->luns[i].lu);
         if (result)
             return error_set(error, result, "LUN %u cannot be added: %s", target->luns[i].number,
                              strerror(-result));
     }
-    char record[128]; /* a client with an image of its own has secrets of its own */
-    snprintf(record, sizeof record, "secrets-%s", target->name);
-    int result = secrets_prepare(&target->secrets, target->server->state, record,
-                                 &target->config->auth, &target->owner->secret_key, error);
-    if (result)
-        return result;
     target->iscsi = make_iscsi_target(target, error);
     if (!target->iscsi)
         return -EINVAL;
+    result = owner_restore(target, error);
+    if (!result)
+        result = invitations_restore(target, error);
+    if (result)
+        return result;
     if (iscsi_node_add_target(target->server->node, target->iscsi))
         return error_set(error, -EEXIST, "its name %s is taken by another target", target->iqn);
     return 0;
+}
+
+static void note_problem(struct served_target *target, const struct error *error)
+{
+    if (strcmp(target->problem.text, error->text) != 0)
+        log_error("target %s is not served: %s", target->name, error->text);
+    target->problem = *error;
+    server_want_housekeeping(target->server);
 }
 
 void target_assemble(struct served_target *target)
@@ -129,16 +155,16 @@ void target_assemble(struct served_target *target)
         if (target->luns[i].state != LUN_OPEN)
             return;
     struct error error;
-    if (assemble(target, &error)) {
-        if (strcmp(target->problem.text, error.text) != 0)
-            log_error("target %s is not served: %s", target->name, error.text);
-        target->problem = error;
+    int result = assemble(target, &error);
+    if (result) {
+        if (result != -EINPROGRESS)
+            note_problem(target, &error);
+        guests_free(target);
         iscsi_target_free(take_pointer(target->iscsi));
         scsi_target_free(take_pointer(target->scsi));
         return;
     }
-    owner_restore(target);
-    invitations_restore(target);
+    target->problem.text[0] = '\0';
     iscsi_target_set_ready(target->iscsi, true);
     announce(target);
     if (target->key[0])
@@ -216,10 +242,8 @@ struct served_target *targets_add(struct server *server, struct config *config,
         target_free(target);
         return NULL;
     }
-    for (unsigned i = 0; i < target->lun_count; i++) {
-        identity_load(&target->luns[i]);
+    for (unsigned i = 0; i < target->lun_count; i++)
         lun_try(&target->luns[i]);
-    }
     return target;
 }
 
@@ -398,7 +422,7 @@ void targets_reload(struct server *server, struct config *config)
 
 bool targets_tick(struct server *server)
 {
-    bool waiting = false;
+    bool waiting = !server->clients_known;
     client_targets_tick(server);
     luns_tick(server);
     struct served_target *target;
@@ -408,7 +432,7 @@ bool targets_tick(struct server *server)
         for (unsigned i = 0; i < target->lun_count; i++) {
             struct served_lun *lun = &target->luns[i];
             if (lun->state == LUN_OPEN) {
-                block_device_observe(lun->device);
+                waiting |= lun_observe(lun);
                 continue;
             }
             waiting = true;
@@ -429,7 +453,7 @@ bool targets_all_open(const struct server *server)
     DL_FOREACH (server->targets, target)
         if (!target->iscsi)
             return false;
-    return true;
+    return server->clients_known;
 }
 
 bool targets_any_open(const struct server *server)
@@ -456,7 +480,7 @@ static bool has_client_images(const struct config *config)
 bool targets_hopeless(const struct server *server)
 {
     const struct served_target *target;
-    if (has_client_images(server->config))
+    if (has_client_images(server->config) || !server->clients_known)
         return false;
     DL_FOREACH (server->targets, target)
         for (unsigned i = 0; i < target->lun_count; i++)

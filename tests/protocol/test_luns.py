@@ -26,6 +26,7 @@ NOT_READY_GONE = (2, 0x3a00)
 WRITE_PROTECTED = (7, 0x2700)
 WRITE_ERROR = (3, 0x0c00)
 CAPACITY_CHANGED = (6, 0x2a09)
+BACK_AGAIN = (6, 0x2800)
 OTHER = "iqn.2026-11.local.test:other"
 
 
@@ -427,6 +428,79 @@ def test_write_fault(report, folder):
                 daemon.ends(20, code=1)  # its last flush failed
 
 
+def looks_same(path):
+    """A disk with a partition table, so that it is known again; gives what puts it back."""
+    make_gpt_disk(path, "back")
+    content = path.read_bytes()
+    return lambda: path.write_bytes(content)
+
+
+def test_return(report, folder):
+    image, beside = folder / "back.img", make_file(folder / "beside-back.img", 8 * MIB)
+    put_back = looks_same(image)
+    with loop_device(image) as device, \
+            Daemon(folder / "back", [target("a", device), target("b", beside)]).start() as daemon, \
+            Session(daemon.port, iqn("a")) as session, Session(daemon.port, iqn("b")) as other:
+        def vanish():
+            os.truncate(image, 0)
+            run("losetup", "-c", device)
+            daemon.wait_lun("a", 0, lambda lun: lun["state"] == "gone")
+            expect_sense(session.command(bytes(6)), NOT_READY_GONE)
+            wait_for(lambda: daemon.lun("a")["problem"], 10, "word about what is missing")
+
+        session.ready()
+        other.ready()
+        with report.test("a disk that is gone and comes back: its session goes on"):
+            first = session.read_blocks(0, 8)
+            vanish()
+            other.write(0, bytes(512))
+            put_back()
+            run("losetup", "-c", device)
+            daemon.wait_lun("a", 0, lambda lun: lun["state"] == "open")
+            expect_sense(session.command(bytes(6)), BACK_AGAIN)
+            assert session.read_blocks(0, 8) == first
+            assert not daemon.lun("a")["problem"]
+        with report.test("rearm looks for it; what was written may be lost, so writes wait for rearm"):
+            session.write(64, b"x" * 512)
+            vanish()
+            code, text = daemon.http("POST", "/luns/a/0/rearm")
+            assert code == 202, (code, text)
+            put_back()
+            run("losetup", "-c", device)
+            daemon.wait_lun("a", 0, lambda lun: lun["state"] == "write-fault")
+            expect_sense(session.command(bytes(6)), BACK_AGAIN)
+            assert session.read_blocks(0, 8) == first
+            expect_sense(session.command(bytes([0x35]) + bytes(9)), WRITE_ERROR)
+            assert daemon.http("POST", "/luns/a/0/rearm")[0] == 200
+            session.write(64, b"y" * 512)
+            session.flush()
+            assert image.read_bytes()[64 * 512:65 * 512] == b"y" * 512
+        with report.test("another disk in its place is not taken for it"):
+            vanish()
+            make_gpt_disk(image, "another")
+            run("losetup", "-c", device)
+            daemon.wait_log("does not come back")
+            assert "nothing tells that" in daemon.lun("a")["problem"], daemon.lun("a")
+            expect_sense(session.command(bytes(6)), NOT_READY_GONE)
+            assert daemon.lun("a")["state"] == "gone"
+            other.write(0, bytes(512))
+            daemon.targets[0] = target("a", device, more='alias = "new";')
+            daemon.reload()  # a changed target begins anew
+            daemon.wait_lun("a", 0, lambda lun: lun["state"] == "open")
+    with report.test("a file that is gone and comes back"):
+        put_back = looks_same(image)
+        with Daemon(folder / "file-back", [target("a", image)]).start() as daemon, \
+                Session(daemon.port, iqn("a")) as session:
+            session.ready()
+            os.truncate(image, 0)
+            daemon.wait_lun("a", 0, lambda lun: lun["state"] == "gone")
+            put_back()
+            daemon.wait_lun("a", 0, lambda lun: lun["state"] == "open")
+            expect_sense(session.command(bytes(6)), BACK_AGAIN)
+            session.write(0, bytes(512))
+            session.flush()
+
+
 # ── what survives ───────────────────────────────────────────────────────────────────────────────
 
 KEY = bytes.fromhex("0123456789abcdef")
@@ -510,6 +584,7 @@ def main():
         test_identity(report, folder)
         test_resize(report, folder)
         test_write_fault(report, folder)
+        test_return(report, folder)
         test_reservations(report, folder)
         test_owner(report, folder)
     report.finish()

@@ -62,6 +62,31 @@ static void resizing_is_told_to_everybody(void **state)
     expect_good(f, 0, CDB_TUR);
 }
 
+/* Its stand-in, then the same disk again, larger. */
+static void a_disk_that_comes_back_is_told_to_everybody(void **state)
+{
+    struct fixture *f = *state;
+    struct disk other = f->disk;
+    other.device.health = BLOCK_GONE;
+    assert_true(scsi_lu_is_idle(f->lu));
+    scsi_lu_replace_device(f->lu, &other.device);
+    expect_error(f, 0, 0x2, 0x3a00, CDB_TUR);
+    f->disk.device.geometry.blocks = DISK_BLOCKS * 2;
+    scsi_lu_replace_device(f->lu, &f->disk.device);
+    for (unsigned i = 0; i < 2; i++) {
+        expect_error(f, i, 0x6, 0x2800, CDB_TUR);
+        expect_error(f, i, 0x6, 0x2a09, CDB_TUR);
+        expect_good(f, i, CDB_TUR);
+    }
+    struct io io;
+    struct request request = {CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0)};
+    io_start(f->nexus[0], &io, &request);
+    assert_false(scsi_lu_is_idle(f->lu));
+    io_finish(&io);
+    assert_true(scsi_lu_is_idle(f->lu));
+    io_free(&io);
+}
+
 static void there_are_no_defects(void **state)
 {
     struct fixture *f = *state;
@@ -84,6 +109,7 @@ int main(void)
         scsi_test(both_say_the_same),
         scsi_test(any_allocation_length),
         scsi_test(resizing_is_told_to_everybody),
+        scsi_test(a_disk_that_comes_back_is_told_to_everybody),
         scsi_test(there_are_no_defects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,8 +40,8 @@ static void the_most_important_attention_comes_first(void **state)
 {
     struct fixture *f = *state;
     struct itl *itl = f->nexus[0]->itls[0];
-    static const uint16_t order[] = {0x2900, 0x2903, 0x2907, 0x2a03, 0x2a04,
-                                     0x2a05, 0x2a01, 0x2a09, 0x3f03, 0x3f0e};
+    static const uint16_t order[] = {0x2900, 0x2903, 0x2907, 0x2a03, 0x2a04, 0x2a05,
+                                     0x2800, 0x2a01, 0x2a09, 0x3f03, 0x3f0e};
     assert_int_equal(ARRAY_SIZE(order), ATTENTION_COUNT);
     for (unsigned i = ATTENTION_COUNT; i-- > 0;)
         unit_attention_raise(itl, i);

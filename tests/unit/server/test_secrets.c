@@ -1,5 +1,6 @@
 /* test_secrets.c - secrets that are derived: always the same, and none from another */
 #include <ctype.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,34 +74,49 @@ static void test_key_fills_what_is_not_configured(void **state)
     assert_string_not_equal(b.initiator.secret, b.target.secret);
 }
 
+static void on_changed(void *context)
+{
+    (void)context;
+}
+
+/* Asks until the state directory has answered. */
+static int prepare(struct ev_loop *loop, struct state *kept, struct chap_secrets *secrets,
+                   struct error *error)
+{
+    const struct secret no_key = {0};
+    const struct config_auth auth = {
+        .mode = CONFIG_AUTH_MUTUAL, .user = (char[]){"laptop"}, .target_user = (char[]){"disk"}};
+    int result;
+    while ((result = secrets_prepare(secrets, kept, "secrets-a", &auth, &no_key, error)) ==
+               -EAGAIN ||
+           result == -EINPROGRESS)
+        ev_run(loop, EVRUN_ONCE);
+    return result;
+}
+
 /* What is kept already is not written again: it would be a new file. */
 static void test_generated_ones_are_written_once(void **state)
 {
     (void)state;
     char directory[] = "/tmp/nbt-secrets-XXXXXX", path[80];
-    const struct secret no_key = {0};
-    const struct config_auth auth = {
-        .mode = CONFIG_AUTH_MUTUAL, .user = (char[]){"laptop"}, .target_user = (char[]){"disk"}};
     struct chap_secrets first, second;
     struct stat before, after;
     struct error error;
     assert_non_null(mkdtemp(directory));
-    struct block_io *io;
-    assert_int_equal(
-        block_io_new(&(struct block_io_options){.engine = BLOCK_ENGINE_THREADS}, &io, &error), 0);
-    struct state *kept = state_new(directory, io);
-    assert_int_equal(secrets_prepare(&first, kept, "secrets-a", &auth, &no_key, &error), 0);
+    struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+    struct state *kept = state_new(directory, loop, on_changed, NULL);
+    assert_int_equal(prepare(loop, kept, &first, &error), 0);
     snprintf(path, sizeof path, "%s/secrets-a", directory);
     assert_string_equal(first.path, path);
     assert_int_equal(stat(path, &before), 0);
-    assert_int_equal(secrets_prepare(&second, kept, "secrets-a", &auth, &no_key, &error), 0);
+    assert_int_equal(prepare(loop, kept, &second, &error), 0);
     assert_int_equal(stat(path, &after), 0);
     assert_int_equal(before.st_ino, after.st_ino);
     assert_string_equal(first.initiator.secret, second.initiator.secret);
     assert_string_equal(first.target.secret, second.target.secret);
     assert_string_equal(second.path, path);
     state_free(kept);
-    block_io_free(io);
+    ev_loop_destroy(loop);
     unlink(path);
     rmdir(directory);
 }
