@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <netboot-target/boot/catalog.h>
+#include <netboot-target/util/array.h>
 
 #include "leaving.h"
 
@@ -20,24 +21,39 @@ static struct boot_blob *find(void *context, const uint8_t sha256[32], uint64_t 
     return sha256[0] == 0x11 && bytes == known->bytes ? known : NULL;
 }
 
-static void use(const struct boot_catalog *catalog)
+/* The kernel's words under several rules; a title may be any netroot. */
+static void write_lines(const struct boot_entry *entry)
 {
-    static const struct boot_command_line_rules rules;
-    for (unsigned i = 0; i < catalog->entry_count; i++) {
-        const struct boot_entry *entry = &catalog->entries[i];
+    static const char *const removed[] = {"splash", "console"};
+    const struct boot_command_line_rules rules[] = {
+        {0                   },
+        {.append = "panic=10", .remove = removed, .remove_count = 2, .keep_quiet = true},
+        {.netroot = "iscsi:user:secret:in:other@[2001:db8::1]::3260:1:iqn.2026-11.local:disk",
+         .initiator = "iqn.2026-11.local:me"},
+        {.netroot = entry->title                   },
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(rules); i++) {
         struct buffer line;
         struct error why;
-        if (boot_catalog_find(catalog, entry->id) != entry)
-            abort();
         buffer_init(&line, 2 * BOOT_COMMAND_LINE_BYTES);
-        if (entry->kind == BOOT_ENTRY_LINUX &&
-            !boot_command_line(&line, entry, "52-54-00-ab-cd-ef", &rules, &why) &&
+        if (!boot_command_line(&line, entry, "52-54-00-ab-cd-ef", &rules[i], &why) &&
             line.length >= BOOT_COMMAND_LINE_BYTES)
             abort();
+        buffer_done(&line);
+    }
+}
+
+static void use(const struct boot_catalog *catalog)
+{
+    for (unsigned i = 0; i < catalog->entry_count; i++) {
+        const struct boot_entry *entry = &catalog->entries[i];
+        if (boot_catalog_find(catalog, entry->id) != entry)
+            abort();
+        if (entry->kind == BOOT_ENTRY_LINUX)
+            write_lines(entry);
         for (unsigned j = 0; !entry->problem && j < entry->initrd_count; j++)
             if (!catalog->files[entry->initrds[j]].data)
                 abort();
-        buffer_done(&line);
     }
 }
 
