@@ -122,8 +122,8 @@ struct boot_decision {
  * A writable disk and the secrets for it only go to clients of a rule with `open`, to anybody from
  * an `open` target, and to whoever proved the menu's password (`authenticated`). A target with
  * nothing but read-only LUNs and no CHAP is for everybody; an image of a client's own (`own_image`)
- * is for that client's rule alone. A client without a rule gets the first target that is for it; the
- * first rule that matches counts.
+ * is for that client's rule alone. A client without a rule gets the first target that is for it;
+ * the first rule that matches counts.
  */
 void boot_decide(const struct boot_policy *policy, const struct boot_client *client,
                  bool authenticated, struct boot_decision *ret_decision);
