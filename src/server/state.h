@@ -34,9 +34,9 @@ bool state_lasts(const struct state *state);
 /* True while something is on its way to or from the disk. */
 bool state_is_busy(const struct state *state);
 
-/* A record's content with a NUL behind it, valid until its next put or load. -ENOENT: there is none.
- * Any other -errno: nobody knows, and `error` says what to do; -EAGAIN: the first look is under way,
- * with nothing to say unless it takes long. */
+/* A record's content with a NUL behind it, valid until its next put or load. -ENOENT: there is
+ * none. Any other -errno: nobody knows, and `error` says what to do; -EAGAIN: the first look is
+ * under way, with nothing to say unless it takes long. */
 int state_load(struct state *state, const char *name, const char **ret_data, size_t *ret_length,
                struct error *error);
 /* What was loaded makes no sense. From now on loading it fails, until the file is removed or
