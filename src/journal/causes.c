@@ -209,8 +209,8 @@ static const struct cause {
      "There is no boot file for its architecture ({architecture}): name one in boot.files, or put "
      "it into boot.custom-directory."},
     {AT(JOURNAL_UNANSWERED), true, serves_nobody,
-     "Serving is switched off: switch it on again on the status page, or by POST /serving with the "
-     "word on."},
+     "Serving is switched off: switch it on again by POST /serving on the status listener, with the "
+     "word on (docs/status.md)."},
     {AT(JOURNAL_UNANSWERED), true, lacks_http,
      "It loads by HTTP, and no HTTP port for booting is open at our address there: see "
      "boot.http-listen, and the log for why a port could not be opened."},
