@@ -176,13 +176,18 @@ class BootLab:
             self.capture = self.wire.capture(self.capture_file)
             stack.callback(self.capture.stop)
             self.server_side = SERVING[self.serving](self)
-            stack.callback(self.server_side.stop)
+            stack.push(self.end_serving)
             self.server_side.start()
             self.stack = stack.pop_all()
         return self
 
-    def __exit__(self, *_error):
-        self.stack.close()
+    def __exit__(self, *error):
+        return self.stack.__exit__(*error)
+
+    def end_serving(self, *error):
+        """What ended a test before is told, not what that did to the server."""
+        with contextlib.suppress(LabError if any(error) else ()):
+            self.server_side.stop()
 
     def copy_image(self):
         return copy_disk(self.plan.variant, self.folder / "disk.img")
@@ -195,8 +200,8 @@ class BootLab:
     def target(self):
         return self.server_side.target
 
-    def power_on(self, *more_options):
-        """Gives the machine, running; it belongs to the lab."""
+    def power_on(self, *more_options, **words):
+        """Gives the machine, running; it belongs to the lab. `words` are Machine's."""
         options = tap_network(self.wire.add_tap(), MAC, rom=None if self.plan.own_rom else "")
         if self.plan.uefi:
             options += uefi_firmware(self.folder, "machine")
@@ -205,7 +210,8 @@ class BootLab:
                     options += ["-fw_cfg",
                                 f"name=opt/org.tianocore/{family}PXESupport,string=no"]
         machine = Machine(self.folder, "machine", *options, *more_options,
-                          namespace=self.wire.namespace, memory_mib=1024, log=self.log / "console.log")
+                          namespace=self.wire.namespace, memory_mib=1024, log=self.log / "console.log",
+                          **words)
         self.stack.enter_context(machine)
         return machine
 
@@ -259,8 +265,16 @@ def judge_guest(report, lab, machine):
                  "/session" in words.get("path", ""), text)
     report.check("the session is our target's", words.get("session") == name, text)
     report.check("the iBFT names our target", words.get("ibft:target0/target-name") == name, text)
-    report.check("the iBFT carries the CHAP names",
-                 words.get("ibft:target0/chap-name") == lab.target.secrets.user, text)
+    secrets = lab.target.secrets
+    report.check("the iBFT carries the CHAP names of both sides",
+                 (words.get("ibft:target0/chap-name"), words.get("ibft:target0/rev-chap-name")) ==
+                 (secrets.user, secrets.target_user), text)
+    report.check("the session has the names of both sides",
+                 (words.get("session_user"), words.get("session_user_in")) ==
+                 (secrets.user, secrets.target_user), text)
+    if lab.serving != "peer":
+        ways = {session["auth"] for session in lab.target.ask("/status")["sessions"]}
+        report.check("both sides have proven themselves", ways == {"mutual CHAP"}, f"{ways}\n{text}")
     report.check("the iBFT has the machine's MAC", words.get("ibft:ethernet0/mac") == MAC, text)
     step(words.get("read", "no read time"))
     return words

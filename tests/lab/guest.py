@@ -61,16 +61,22 @@ class Line:
 class Machine:
     """Starts at once. `options` say what it boots and what network it has."""
 
-    def __init__(self, folder, name, *options, namespace=None, memory_mib=768, log=None):
+    def __init__(self, folder, name, *options, namespace=None, memory_mib=768, log=None,
+                 console_socket=None):
+        """`console_socket`: where its serial line can be attached to; its log is kept all the same."""
         self.folder = Path(folder)
         self.console_log = Path(log) if log else self.folder / f"{name}.console"
         self.console_log.unlink(missing_ok=True)
         agent, monitor = self.folder / f"{name}.agent", self.folder / f"{name}.qmp"
+        serial = ["-serial", f"file:{self.console_log}"]
+        if console_socket:
+            serial = ["-chardev", f"socket,id=console,path={console_socket},server=on,wait=off,"
+                      f"logfile={self.console_log}", "-serial", "chardev:console"]
         self.began = time.monotonic()
         self.process = Background(
             "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-nodefaults", "-display", "none",
             "-machine", "q35,graphics=off", "-m", memory_mib, "-no-reboot",
-            "-serial", f"file:{self.console_log}",
+            *serial,
             "-qmp", f"unix:{monitor},server=on,wait=off",
             "-device", "virtio-serial-pci",
             "-chardev", f"socket,id=agent,path={agent},server=on,wait=off",
