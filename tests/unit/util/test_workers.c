@@ -157,6 +157,13 @@ static void close_pipes(struct blocked blocked[], unsigned count_)
     }
 }
 
+static void wait_for_waiting(const struct job_queue *queue, unsigned expected)
+{
+    for (unsigned turns = 0; job_queue_waiting(queue) > expected && turns < 1000; turns++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    assert_int_equal(job_queue_waiting(queue), expected);
+}
+
 /* However many disks hang, and with however few threads kept, the next one has its own. */
 static void blocked_queues_leave_others_alone(void **state)
 {
@@ -178,7 +185,7 @@ static void blocked_queues_leave_others_alone(void **state)
     workers_kick(workers);
     wait_for(workers, &fast_total, 1);
     for (unsigned i = 0; i < SLOW; i++)
-        assert_int_equal(job_queue_waiting(slow[i]), EACH - 2); /* and no queue more than its own */
+        wait_for_waiting(slow[i], EACH - 2); /* and no queue more than its own */
     for (unsigned i = 0; i < SLOW; i++)
         unblock(blocked[i], EACH);
     wait_for(workers, &total, SLOW * EACH);
@@ -212,8 +219,7 @@ static void surplus_threads_end(void **state)
     unsigned total = 0;
     for (unsigned round = 1; round <= 2; round++) {
         struct job_queue *queue = block_queue(workers, MANY, blocked, MANY, &total);
-        for (unsigned turns = 0; job_queue_waiting(queue) && turns < 1000; turns++)
-            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        wait_for_waiting(queue, 0);
         assert_int_equal(count_threads(), before + MANY);
         unblock(blocked, MANY);
         wait_for(workers, &total, round * MANY);
