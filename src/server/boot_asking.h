@@ -26,6 +26,12 @@ struct asking {
     struct boot_answer *answer;
 };
 
+/* For the URLs of the answer; NULL: none. */
+static inline const char *asking_key(const struct asking *asking)
+{
+    return asking->key[0] ? asking->key : NULL;
+}
+
 /* Appends the script that hooks the decision's LUN; `start` says what then. `what`: for the log;
  * NULL: nothing to add. */
 int boot_asking_put_start(struct asking *asking, struct boot_start *start, const char *what);

@@ -97,7 +97,7 @@ static struct served_lun *find_lun(const struct asking *asking)
 static const struct boot_catalog *catalog_of(const struct asking *asking)
 {
     const struct served_lun *lun = find_lun(asking);
-    return lun ? discovery_catalog(asking->server, lun) : NULL;
+    return lun ? discovery_catalog(lun) : NULL;
 }
 
 static const struct config_menu_item *find_item(const struct asking *asking, const char *name)
@@ -143,7 +143,7 @@ static void usual_choice(const struct asking *asking, const struct boot_catalog 
 static int put_way_back(struct asking *asking, const char *text)
 {
     asking->answer->kind = BOOT_ANSWER_PASS;
-    boot_script_to_menu(asking->out, &asking->where, text, asking->key[0] ? asking->key : NULL);
+    boot_script_to_menu(asking->out, &asking->where, text, asking_key(asking));
     return 0;
 }
 
@@ -243,7 +243,7 @@ static int put_choice(struct asking *asking, const char *choice);
 static int put_item(struct asking *asking, const struct config_menu_item *item)
 {
     const char *const *lines = (const char *const *)item->script.items;
-    const char *key = asking->key[0] ? asking->key : NULL;
+    const char *key = asking_key(asking);
     char choice[BOOT_CHOICE_BYTES];
     if (!item->target) {
         asking->answer->kind = BOOT_ANSWER_PASS;
@@ -399,7 +399,7 @@ static int put_menu(struct asking *asking)
         .entry_count = listing.count,
         .selected = selected,
         .timeout_ms = asking->server->config->menu.timeout_ms,
-        .key = asking->key[0] ? asking->key : NULL,
+        .key = asking_key(asking),
         .note = note_of(asking, listing.catalog, note),
     };
     boot_script_menu(asking->out, &asking->where, &menu);
@@ -420,7 +420,7 @@ static bool must_wait(const struct asking *asking)
     bool wants_newest =
         http_query_value(asking->question->query, "fresh", fresh, sizeof fresh) == 0;
     return lun && discovery_is_busy(asking->server, lun) &&
-           (wants_newest || !discovery_catalog(asking->server, lun));
+           (wants_newest || !discovery_catalog(lun));
 }
 
 static int put_later(struct asking *asking)

@@ -306,7 +306,7 @@ static int fill_start(struct asking *asking, char portal[INET6_ADDRSTRLEN],
     start->initiator = asking->answer->initiator;
     start->mask_gateway = is_on_link(server, asking->reach, portal);
     start->menu = asking->question->page != BOOT_PAGE_BOOT;
-    start->key = asking->key[0] ? asking->key : NULL;
+    start->key = asking_key(asking);
     if (mode != CONFIG_AUTH_NONE) {
         start->user = target->secrets.initiator.name;
         start->secret = target->secrets.initiator.secret;

@@ -295,9 +295,8 @@ void discovery_iscsi_event(struct server *server, const struct iscsi_event *even
 /* ── what others ask ─────────────────────────────────────────────────────────────────────────────
  */
 
-struct boot_catalog *discovery_catalog(const struct server *server, const struct served_lun *lun)
+struct boot_catalog *discovery_catalog(const struct served_lun *lun)
 {
-    (void)server;
     return lun->discovered && kernels_of(lun)->discover ? lun->discovered->catalog : NULL;
 }
 

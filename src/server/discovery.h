@@ -18,7 +18,7 @@ void discovery_free(struct server *server);
 /* Why there is no newer result, a clause; "": it is the newest. */
 const char *discovery_problem(const struct served_lun *lun);
 /* The newest result, NULL: none yet. Take a reference to keep it over a turn of the loop. */
-struct boot_catalog *discovery_catalog(const struct server *server, const struct served_lun *lun);
+struct boot_catalog *discovery_catalog(const struct served_lun *lun);
 /* True while a helper reads this disk, or will in a moment. */
 bool discovery_is_busy(const struct server *server, const struct served_lun *lun);
 

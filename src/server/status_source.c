@@ -116,7 +116,7 @@ static unsigned gather_boot(const struct served_lun *lun, struct status_boot *to
     static const char *const kinds[] = {
         [BOOT_ENTRY_LINUX] = "linux", [BOOT_ENTRY_LOADER] = "loader", [BOOT_ENTRY_MBR] = "mbr"};
     const struct server *server = lun->target->server;
-    const struct boot_catalog *catalog = discovery_catalog(server, lun);
+    const struct boot_catalog *catalog = discovery_catalog(lun);
     to->busy = discovery_is_busy(server, lun);
     to->problem = discovery_problem(lun);
     if (!catalog)
@@ -191,7 +191,7 @@ static bool gather_boots(const struct server *server, struct gathered *to)
     const struct served_target *target;
     for (target = server->targets; target; target = target->next) {
         for (unsigned i = 0; i < target->lun_count; i++) {
-            const struct boot_catalog *catalog = discovery_catalog(server, &target->luns[i]);
+            const struct boot_catalog *catalog = discovery_catalog(&target->luns[i]);
             count += catalog ? catalog->entry_count : 0;
         }
     }
