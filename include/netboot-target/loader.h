@@ -60,7 +60,7 @@ struct loader_entry {
 };
 
 /* Boot Loader Specification, type 1. `file_name`: "debian-6.1.conf", "fedora+2-1.conf". -EINVAL: no
- * entry that could be booted; -ENOMEM. */
+ * entry that could be booted, or one that is too long to be taken whole; -ENOMEM. */
 int loader_entry_parse(struct loader_entry *ret_entry, const char *file_name, const char *text,
                        size_t length, const struct loader_variables *variables);
 void loader_entry_done(struct loader_entry *entry);

@@ -56,10 +56,11 @@ struct parsing {
     struct loader_entry *entry;
     const struct loader_variables *variables;
     struct buffer options;
+    bool is_incomplete; /* a value that is too long, or no memory: half of it would not boot */
 };
 
 /* GRUB fills in variables everywhere, systemd-boot nowhere; a $ of another meaning is rare. */
-static char *expanded(const struct parsing *parsing, struct text value)
+static char *expanded(struct parsing *parsing, struct text value)
 {
     struct buffer out;
     _cleanup_free_ char *plain = text_copy(value);
@@ -69,6 +70,7 @@ static char *expanded(const struct parsing *parsing, struct text value)
     const char *text = plain ? buffer_string(&out) : NULL;
     char *copy = text ? strdup(text) : NULL;
     buffer_done(&out);
+    parsing->is_incomplete |= !copy;
     return copy;
 }
 
@@ -82,20 +84,20 @@ static void replace(char **field, char *value)
 static void add_initrds(struct parsing *parsing, struct text value)
 {
     struct loader_entry *entry = parsing->entry;
-    char *all = expanded(parsing, value);
+    _cleanup_free_ char *all = expanded(parsing, value);
     struct text rest = {.at = all, .length = all ? strlen(all) : 0}, word;
-    while (text_next_word(&rest, &word) && entry->initrd_count < BOOT_ENTRY_INITRDS_LIMIT) {
-        char *path = text_copy(word);
+    while (all && text_next_word(&rest, &word)) {
+        char *path = entry->initrd_count < BOOT_ENTRY_INITRDS_LIMIT ? text_copy(word) : NULL;
+        parsing->is_incomplete |= !path;
         if (path)
             entry->initrds[entry->initrd_count++] = path;
     }
-    free(all);
 }
 
 static void add_options(struct parsing *parsing, struct text value)
 {
     _cleanup_free_ char *plain = text_copy(value);
-    char *all = expanded(parsing, value);
+    _cleanup_free_ char *all = expanded(parsing, value);
     if (plain && loader_lacks(plain, "kernelopts", parsing->variables))
         parsing->entry->lacks_options = true;
     if (!all)
@@ -103,7 +105,6 @@ static void add_options(struct parsing *parsing, struct text value)
     if (parsing->options.length)
         buffer_append_string(&parsing->options, " ");
     buffer_append_string(&parsing->options, all);
-    free(all);
 }
 
 static void take_line(struct parsing *parsing, struct text line)
@@ -149,7 +150,7 @@ int loader_entry_parse(struct loader_entry *ret_entry, const char *file_name, co
     while (text_next_line(&rest, &line))
         take_line(&parsing, line);
     const char *options = buffer_string(&parsing.options);
-    if (options && (entry.kernel || entry.efi)) {
+    if (options && !parsing.is_incomplete && (entry.kernel || entry.efi)) {
         entry.options = strdup(options);
         result = entry.options ? 0 : -ENOMEM;
     }

@@ -54,7 +54,7 @@ static void test_fedora(void **state)
 static void test_several_initrds(void **state)
 {
     static const char text[] = "title T\nlinux /l\ninitrd /ucode /one\ninitrd\t/two\n"
-                               "initrd /3 /4 /5 /6 /7 /8 /9\nsort-key arch\n";
+                               "initrd /3 /4 /5 /6 /7\nsort-key arch\n";
     struct loader_variables *variables = loader_variables_new();
     struct loader_entry entry;
     (void)state;
@@ -66,6 +66,29 @@ static void test_several_initrds(void **state)
     assert_string_equal(entry.id, "a");
     assert_int_equal(entry.tries_left, 3);
     loader_entry_done(&entry);
+    loader_variables_free(variables);
+}
+
+/* Half of it would start, and then find no root. */
+static void test_what_is_too_long(void **state)
+{
+    static const char nine[] = "linux /l\ninitrd /1 /2 /3 /4 /5 /6 /7 /8 /9\n";
+    const size_t each = 8191;
+    struct loader_variables *variables = loader_variables_new();
+    struct loader_entry entry;
+    (void)state;
+    assert_int_equal(loader_entry_parse(&entry, "a.conf", TEXT(nine), variables), -EINVAL);
+    static const char *const keys[] = {"initrd", "options", "linux"};
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        char *text = malloc(each + 64);
+        int length = sprintf(text, "linux /l\n%s /", keys[i]);
+        memset(text + length, 'x', each);
+        text[(size_t)length + each] = '\n';
+        assert_int_equal(
+            loader_entry_parse(&entry, "a.conf", text, (size_t)length + each + 1, variables),
+            -EINVAL);
+        free(text);
+    }
     loader_variables_free(variables);
 }
 
@@ -210,9 +233,13 @@ static void test_our_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fedora),           cmocka_unit_test(test_several_initrds),
-        cmocka_unit_test(test_what_is_no_entry), cmocka_unit_test(test_boot_counting),
-        cmocka_unit_test(test_versions),         cmocka_unit_test(test_order),
+        cmocka_unit_test(test_fedora),
+        cmocka_unit_test(test_several_initrds),
+        cmocka_unit_test(test_what_is_too_long),
+        cmocka_unit_test(test_what_is_no_entry),
+        cmocka_unit_test(test_boot_counting),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_order),
         cmocka_unit_test(test_our_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
