@@ -41,14 +41,14 @@ struct iscsi_limits {
     unsigned connections_per_source;
     unsigned logins_in_progress; /* connections that are not through their login yet */
     unsigned logins_per_source;
-    uint64_t login_deadline_ms; /* from accept to full feature phase */
-    size_t text_bytes;          /* of one text exchange, continued PDUs included */
+    uint64_t login_deadline_ms;      /* from accept to full feature phase */
+    size_t text_bytes;               /* of one text exchange, continued PDUs included */
     unsigned sessions_per_initiator; /* on one target, or for discovery */
-    unsigned command_window;        /* MaxCmdSN − ExpCmdSN + 1 when idle */
-    unsigned commands_per_session;  /* beyond: TASK SET FULL */
-    size_t credit_bytes;            /* data buffers per connection */
-    size_t immediate_reserve_bytes; /* immediate data of commands that wait for credit */
-    uint64_t write_stall_ms;        /* a peer that sends nothing of a write's data is cut off */
+    unsigned command_window;         /* MaxCmdSN − ExpCmdSN + 1 when idle */
+    unsigned commands_per_session;   /* beyond: TASK SET FULL */
+    size_t credit_bytes;             /* data buffers per connection */
+    size_t immediate_reserve_bytes;  /* immediate data of commands that wait for credit */
+    uint64_t write_stall_ms;         /* a peer that sends nothing of a write's data is cut off */
 };
 extern const struct iscsi_limits iscsi_default_limits;
 

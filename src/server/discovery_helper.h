@@ -6,9 +6,9 @@
  * sentence why there is nothing.
  */
 #pragma once
-#include <limits.h>
 #include "discovery_blobs.h"
 #include "internal.h"
+#include <limits.h>
 
 struct discovery_helper;
 

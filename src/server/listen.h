@@ -28,7 +28,8 @@ void listeners_init(struct listeners *group, struct ev_loop *loop);
 /* Every listener of it must be closed. */
 void listeners_done(struct listeners *group);
 /* Opens the socket (SO_REUSEADDR; IPv6 only on IPv6; bound to the endpoint's interface) and
- * watches it; at an address that this machine does not have yet it waits for that. 0 or -errno; the sentence names the address and, where it is known, what to do. */
+ * watches it; at an address that this machine does not have yet it waits for that. 0 or -errno; the
+ * sentence names the address and, where it is known, what to do. */
 int listener_open(struct listener *listener, struct listeners *group,
                   const struct config_endpoint *endpoint, listener_callback acceptable, void *data,
                   struct error *error);
