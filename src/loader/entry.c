@@ -97,7 +97,7 @@ static void add_initrds(struct parsing *parsing, struct text value)
 static void add_options(struct parsing *parsing, struct text value)
 {
     _cleanup_free_ char *plain = text_copy(value);
-    _cleanup_free_ char *all = expanded(parsing, value);
+    char *all = expanded(parsing, value);
     if (plain && loader_lacks(plain, "kernelopts", parsing->variables))
         parsing->entry->lacks_options = true;
     if (!all)
@@ -105,6 +105,7 @@ static void add_options(struct parsing *parsing, struct text value)
     if (parsing->options.length)
         buffer_append_string(&parsing->options, " ");
     buffer_append_string(&parsing->options, all);
+    free(all);
 }
 
 static void take_line(struct parsing *parsing, struct text line)

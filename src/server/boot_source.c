@@ -266,12 +266,17 @@ const char *boot_asking_why_late(const struct asking *asking)
     return asking->decision.reason == BOOT_REASON_NOT_READY && *why ? why : NULL;
 }
 
-static int put_not_now(struct asking *asking)
+/* It may come: the disk, or a record of who it is that is still being kept. */
+static bool is_late(const struct asking *asking)
 {
     const struct served_lun *lun = late_lun(asking->target);
-    bool is_late =
-        asking->decision.reason == BOOT_REASON_NOT_READY && lun && lun->state == LUN_WAITING;
-    asking->answer->kind = is_late                                 ? BOOT_ANSWER_LATER
+    return asking->decision.reason == BOOT_REASON_NOT_READY && asking->target &&
+           (!lun || lun->state == LUN_WAITING);
+}
+
+static int put_not_now(struct asking *asking)
+{
+    asking->answer->kind = is_late(asking)                         ? BOOT_ANSWER_LATER
                            : asking->decision.verdict == BOOT_WAIT ? BOOT_ANSWER_WAIT
                                                                    : BOOT_ANSWER_STOP;
     put_stop(asking, boot_asking_why_late(asking));

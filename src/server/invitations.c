@@ -172,6 +172,7 @@ int invitations_restore(struct served_target *target, struct error *error)
     _cleanup_free_ char *lines = strdup(record);
     if (!lines)
         return error_set(error, -ENOMEM, "out of memory");
+    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the analyzer does not know cleanup attributes
     char *line = strtok_r(lines, "\n", &rest);
     for (unsigned count = 0; line && count < GUESTS_LIMIT; count++) {
         add_guest(target, line);

@@ -207,11 +207,11 @@ def test_own_user(report, folder, device):
     with lent(device, "disk"), report.test("records of root's keep it root: identities would be lost"):
         daemon = daemon_of("records")
         daemon.state.mkdir(mode=0o700)
-        (daemon.state / "identity-a-0").touch(0o600)
+        (daemon.state / "identity-b-0").touch(0o600)
         os.chown(daemon.state, OWN_ID, OWN_ID)
         with daemon.start():
             assert "running as root: netboot-target may not use" in daemon.says(), daemon.says()
-            assert "identity-a-0" in daemon.says(), daemon.says()
+            assert "identity-b-0" in daemon.says(), daemon.says()
     with lent(device, "disk"), report.test("root becomes the user netboot-target where that reaches everything"):
         with daemon_of("own").start() as daemon:
             found = status(daemon.pid)
