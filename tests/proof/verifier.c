@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -696,6 +697,7 @@ int main(int count, char **arguments)
         if (optind + 1 != count || strcmp(arguments[optind], commands[i].name) || !verifier.state ||
             !verifier.connections || !verifier.depth)
             continue;
+        signal(SIGPIPE, SIG_IGN); /* a daemon that is killed while we write to it */
         open_state(&verifier);
         prepare_slots(&verifier);
         return commands[i].run(&verifier);
