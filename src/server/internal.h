@@ -7,9 +7,10 @@
  *   iscsi_events.c  what the node tells, for the log and the journal
  *   login_delay.c   who failed to log in too often waits
  *   targets.c       config → targets; what a reload changes
- *   luns.c          devices of LUNs, opened and closed on workers; lun_return.c one that is gone
- * and comes back; absent_device.c stands in for it client_targets.c  targets of clients with images
- * of their own owners.c        who owns a target, kept over restarts and taken away by a person
+ *   luns.c          devices of LUNs, opened and closed on workers
+ *   lun_return.c    a disk that is gone, and comes back; absent_device.c stands in for it
+ *   client_targets.c  targets of clients with images of their own
+ *   owners.c        who owns a target, kept over restarts and taken away by a person
  *   invitations.c   who may log in because it fetched a boot script lately
  *   identity.c      who a LUN is: configured, stored, derived or generated
  *   state.c         the state directory: records that survive the process; state_files.c its files
@@ -19,9 +20,11 @@
  *   http_server.c   libmicrohttpd in the loop; http_connection.c one request
  *   discovery.c     when a disk is searched for what it can boot; discovery_helper.c the process
  *                   that does it, discovery_blobs.c the kernels it found
- *   dhcp_server.c   the boot interfaces, DHCP on them: dhcp_interface.c, dhcp_ports.c,
- * dhcp_events.c net_interfaces.c  network interfaces as the kernel tells of them; net_packet.c
- * frames tftp_server.c   boot files by TFTP boot_http.c     boot files and scripts by HTTP
+ *   dhcp_server.c   the boot interfaces; dhcp_interface.c, dhcp_ports.c, dhcp_events.c one of them
+ *   dhcp_fallback.c the address that an interface without one takes
+ *   net_interfaces.c  network interfaces as the kernel tells of them; net_packet.c frames
+ *   tftp_server.c   boot files by TFTP
+ *   boot_http.c     boot files and scripts by HTTP
  *   boot_access.c   the menu's password, and keys for those who proved it
  *   setup_http.c    setup scripts by HTTP
  *   boot_menu.c     the menu: what can be chosen, what was
