@@ -106,6 +106,15 @@ static int check_claiming_writers(const struct opening *opening)
     return tell_claimed(opening, &holder);
 }
 
+/* Under a claim of the kernel's, force changes nothing: nobody should be told to try it. */
+static bool force_helps(const struct opening *opening)
+{
+    struct error holder;
+    return !holders_find(opening->root, opening->path, &opening->status,
+                         opening->options->read_only ? HOLDERS_CLAIMING_WRITERS : HOLDERS_CLAIMING,
+                         &holder);
+}
+
 /* `ret_overridden`: the holder that `force` lets pass, else empty. */
 static int check_names(const struct opening *opening, struct error *ret_overridden)
 {
@@ -115,9 +124,9 @@ static int check_names(const struct opening *opening, struct error *ret_overridd
         opening->options->read_only ? HOLDERS_OF_READ_ONLY : HOLDERS_OF_WRITABLE, &holder);
     if (held && !opening->options->force)
         return error_set(opening->error, -EBUSY,
-                         "%s is in use and will not be exported: %s; end that use first, or set "
-                         "force = true if it does no harm",
-                         opening->path, holder.text);
+                         "%s is in use and will not be exported: %s; end that use first%s",
+                         opening->path, holder.text,
+                         force_helps(opening) ? ", or set force = true if it does no harm" : "");
     *ret_overridden = holder;
     return check_claiming_writers(opening);
 }

@@ -33,6 +33,12 @@ static bool wants_writers(const struct subject *subject)
            subject->interest == HOLDERS_CLAIMING_WRITERS;
 }
 
+/* What loop devices and processes hold, the kernel lets others claim. */
+static bool wants_claims_only(const struct subject *subject)
+{
+    return subject->interest == HOLDERS_CLAIMING || subject->interest == HOLDERS_CLAIMING_WRITERS;
+}
+
 static void cleanup_closedir(DIR **directory)
 {
     if (*directory)
@@ -299,7 +305,7 @@ static bool is_backed_by_subject(const struct sysfs_device *disk, void *context)
 static bool find_loop(const struct subject *subject, struct error *holder)
 {
     struct loop_search search = {.subject = subject, .holder = holder};
-    return subject->interest != HOLDERS_CLAIMING_WRITERS &&
+    return !wants_claims_only(subject) &&
            sysfs_each_disk(subject->root, is_backed_by_subject, &search);
 }
 
@@ -394,7 +400,7 @@ static bool is_user(const struct subject *subject, const char *process, struct e
 
 static bool find_process(const struct subject *subject, struct error *holder)
 {
-    return subject->interest != HOLDERS_CLAIMING_WRITERS && each_process(subject, is_user, holder);
+    return !wants_claims_only(subject) && each_process(subject, is_user, holder);
 }
 
 static bool sees_mount(const struct subject *subject, const char *process, struct error *holder)

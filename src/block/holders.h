@@ -15,6 +15,7 @@ enum holder_interest {
     HOLDERS_OF_READ_ONLY,     /* only who may write to it */
     HOLDERS_CLAIMING_WRITERS, /* who may write to it under a claim of the kernel's; all namespaces
                                */
+    HOLDERS_CLAIMING,         /* whoever uses it under a claim of the kernel's */
     HOLDERS_ANY_OPENER,       /* also mounts of other namespaces, and who merely has it open */
 };
 

@@ -54,6 +54,18 @@ static void assert_refused(const char *path, const struct block_open_options *op
         fail_msg("\"%s\" does not name %s", error.text, path);
 }
 
+/* Whoever reads the refusal is told of force where that lets it pass, and only there. */
+static void assert_force_is_named(const char *path, const struct block_open_options *options,
+                                  bool named)
+{
+    struct block_device *device = NULL;
+    struct error error = {""};
+    assert_int_equal(try_open(path, options, &device, &error), -EBUSY);
+    if (!strstr(error.text, "; end that use first") ||
+        (strstr(error.text, "force = true") != NULL) != named)
+        fail_msg("\"%s\" %s force", error.text, named ? "does not name" : "names");
+}
+
 static void assert_opens(const char *path, const struct block_open_options *options)
 {
     struct block_device *device;
@@ -113,6 +125,8 @@ static void test_mounted_disk(void **state)
     /* The kernel's claim stands, whatever is forced. */
     assert_refused(disk.path, &forced, -EBUSY, formatted("is mounted on %s", point));
     assert_refused(disk.path, &forced_read_only, -EBUSY, formatted("is mounted on %s", point));
+    assert_force_is_named(disk.path, &writable, false);
+    assert_force_is_named(disk.path, &read_only, false);
     assert_refused(disk.path, &look, -EBUSY, formatted("is mounted on %s", point));
     unmount(point);
 
@@ -121,6 +135,7 @@ static void test_mounted_disk(void **state)
     assert_opens(disk.path, &read_only);
     assert_opens(disk.path, &look_read_only);
     assert_refused(disk.path, &writable, -EBUSY, formatted("is mounted on %s", point));
+    assert_force_is_named(disk.path, &writable, false);
     assert_refused(disk.path, &look, -EBUSY, formatted("is mounted on %s", point));
     unmount(point);
     assert_opens(disk.path, &writable);
@@ -226,6 +241,7 @@ static void test_swap(void **state)
     assert_refused(disk.path, &forced, -EBUSY, because);
     assert_refused(disk.path, &read_only, -EBUSY, because);
     assert_refused(disk.path, &forced_read_only, -EBUSY, because);
+    assert_force_is_named(disk.path, &writable, false);
     assert_int_equal(swapoff(partition), 0);
     assert_opens(disk.path, &writable);
     loop_disk_delete_partition(&disk, 1);
@@ -241,6 +257,7 @@ static void test_file_behind_loop_device(void **state)
     snprintf(because, sizeof because, "is the backing of the loop device %s", disk.path);
     assert_refused(disk.file, &writable, -EBUSY, because);
     assert_refused(disk.file, &read_only, -EBUSY, because);
+    assert_force_is_named(disk.file, &writable, true);
     assert_opens(disk.file, &forced); /* nothing in the kernel keeps a file */
     loop_disk_remove(&disk);
 
@@ -332,6 +349,8 @@ static void test_another_process_writes(void **state)
     snprintf(because, sizeof because, "process %d", (int)child);
     assert_refused(disk.path, &writable, -EBUSY, because);
     assert_refused(disk.path, &read_only, -EBUSY, "open for writing");
+    assert_force_is_named(disk.path, &writable, true);
+    assert_force_is_named(disk.path, &read_only, true);
     assert_opens(disk.path, &forced);
     assert_opens(disk.path, &forced_read_only);
     kill(child, SIGKILL);
