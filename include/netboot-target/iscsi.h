@@ -202,8 +202,14 @@ int iscsi_node_add_target(struct iscsi_node *node, struct iscsi_target *target);
 /* While targets are still to come (their disks are not open yet) an unknown name is answered 03/01,
  * retry, instead of 02/03, at which initiators give up. */
 void iscsi_node_set_incomplete(struct iscsi_node *node, bool incomplete);
-/* Logins are answered 03/01 or taken; sessions stay. */
-void iscsi_node_set_refusing(struct iscsi_node *node, bool refusing);
+/* Whose logins are taken; all others are answered 03/01. Sessions stay. */
+enum iscsi_welcome {
+    ISCSI_WELCOME_ALL,
+    ISCSI_WELCOME_BACK, /* who has sessions on the target, or is its owner and awaited: a running
+                         * system whose connection broke, or whose iscsid makes its session anew */
+    ISCSI_WELCOME_NOBODY,
+};
+void iscsi_node_set_welcome(struct iscsi_node *node, enum iscsi_welcome welcome);
 /* Closes the target's sessions; calls `removed` when the last one has drained. The target may be
  * freed then. May call `removed` at once. */
 void iscsi_node_remove_target(struct iscsi_node *node, struct iscsi_target *target,

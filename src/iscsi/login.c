@@ -69,7 +69,7 @@ enum refusal {
     REFUSE_NO_TARGET_NAME,
     REFUSE_SESSION_TYPE,
     REFUSE_NO_SESSION,
-    REFUSE_DRAINING,
+    REFUSE_PUT_OFF,
     REFUSE_NOT_READY,
     REFUSE_CHANGING_HANDS,
     REFUSE_SESSIONS,
@@ -109,7 +109,7 @@ static const struct {
     [REFUSE_NO_TARGET_NAME] = {2, 0x07, "TargetName is missing"                                                     },
     [REFUSE_SESSION_TYPE] = {2, 0x09, "SessionType is neither Normal nor Discovery"                               },
     [REFUSE_NO_SESSION] = {2, 0x0a, "a second connection for a session; one is all we hold"                     },
-    [REFUSE_DRAINING] = {3, 0x01, "the server takes no new logins for now"                                    },
+    [REFUSE_PUT_OFF] = {3, 0x01, "the server takes no new logins for now"                                    },
     [REFUSE_NOT_READY] = {3, 0x01, "the target's disks are not all open yet"                                   },
     [REFUSE_CHANGING_HANDS] = {3, 0x01, "the target's owner is just being released"                                 },
     [REFUSE_SESSIONS] = {3, 0x02, "the initiator has too many sessions"                                       },
@@ -268,14 +268,32 @@ static enum refusal read_names(struct iscsi_login *login, struct error *detail)
     return strlen(target) < ISCSI_NAME_BYTES ? REFUSE_NOT : REFUSE_NO_TARGET;
 }
 
+/* Serving switched off must not cost a running system its disk: it comes back. */
+static bool is_welcome(const struct iscsi_login *login)
+{
+    const struct iscsi_node *node = login->node;
+    const struct iscsi_login_result *result = &login->result;
+    if (node->welcome != ISCSI_WELCOME_BACK)
+        return node->welcome == ISCSI_WELCOME_ALL;
+    return result->target && (iscsi_node_sessions_like(node, result) ||
+                              owner_is_here(result->target, result->initiator, node_now_us(node)));
+}
+
+/* Whether the target is there, and who may come to it now. */
+static enum refusal find_place(struct iscsi_login *login)
+{
+    enum refusal refusal = REFUSE_NOT;
+    if (login->node->welcome != ISCSI_WELCOME_NOBODY && !login->result.discovery)
+        refusal = find_target(login);
+    return refusal || is_welcome(login) ? refusal : REFUSE_PUT_OFF;
+}
+
 /* The leading request names both sides; its answer is the place for TargetPortalGroupTag, §13.9. */
 static enum refusal identify(struct iscsi_login *login, struct error *detail)
 {
     enum refusal refusal = read_names(login, detail);
-    if (refusal == REFUSE_NOT && login->node->draining)
-        refusal = REFUSE_DRAINING;
-    if (refusal == REFUSE_NOT && !login->result.discovery)
-        refusal = find_target(login);
+    if (refusal == REFUSE_NOT)
+        refusal = find_place(login);
     if (refusal)
         return refusal;
     login->identified = true;
@@ -291,9 +309,7 @@ static enum refusal identify(struct iscsi_login *login, struct error *detail)
 
 static enum refusal identify_again(struct iscsi_login *login)
 {
-    if (login->node->draining)
-        return REFUSE_DRAINING;
-    return login->result.discovery ? REFUSE_NOT : find_target(login);
+    return find_place(login);
 }
 
 /* ── security stage ──────────────────────────────────────────────────────────────────────────── */

@@ -62,7 +62,7 @@ void iscsi_login_free(struct iscsi_login *login); /* wipes secrets */
 
 /* One Login Request PDU. Checks everything about it but CmdSN and digests: version, CID, ISID and
  * TSIH the same in every request, stages, T and C, key syntax, duplicate keys, limits. It looks the
- * target up (02/03), its readiness and the node's draining (03/01), names and addresses allowed
+ * target up (02/03), its readiness and the node's welcome (03/01), names and addresses allowed
  * (02/02), an invitation where one is needed (02/02), ownership (02/02 with a reason that names the
  * owner; 03/01 while it leaves), TSIH ≠ 0 (02/0a: we hold one
  * connection per session), session limits (03/02). */

@@ -71,9 +71,9 @@ void iscsi_node_set_incomplete(struct iscsi_node *node, bool incomplete)
     node->incomplete = incomplete;
 }
 
-void iscsi_node_set_refusing(struct iscsi_node *node, bool refusing)
+void iscsi_node_set_welcome(struct iscsi_node *node, enum iscsi_welcome welcome)
 {
-    node->draining = refusing;
+    node->welcome = welcome;
 }
 
 /* A login that waits for an old session's drain would come back to a target that is gone. */
@@ -124,7 +124,7 @@ static void ask_to_log_out(struct iscsi_session *session)
 
 void iscsi_node_drain(struct iscsi_node *node)
 {
-    node->draining = true;
+    node->welcome = ISCSI_WELCOME_NOBODY;
     struct iscsi_session *session;
     struct iscsi_session *next;
     DL_FOREACH_SAFE (node->sessions, session, next)

@@ -50,8 +50,8 @@ struct iscsi_node {
     struct random_source *random;
     struct iscsi_auth discovery_auth;
     size_t zero_copy_min_bytes;
-    bool draining;   /* new logins are answered 03/01 */
-    bool incomplete; /* and so are unknown target names */
+    enum iscsi_welcome welcome;
+    bool incomplete; /* unknown target names are answered 03/01 */
 
     struct iscsi_target *targets;
     struct iscsi_connection *connections; /* those with a socket */
@@ -78,6 +78,8 @@ enum iscsi_claim {
     CLAIM_REFUSED, /* somebody else has it */
     CLAIM_LATER,   /* somebody else is just leaving */
 };
+/* The owner, with sessions or awaited after it has lost them. */
+bool owner_is_here(const struct iscsi_target *target, const char *initiator, uint64_t now_us);
 enum iscsi_claim owner_judge(const struct iscsi_target *target, const char *initiator,
                              uint64_t now_us);
 /* "owned for 60 s and logged in, iqn.…" */

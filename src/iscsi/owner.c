@@ -43,6 +43,14 @@ void iscsi_target_get_owner(const struct iscsi_target *target, uint64_t now_us,
     ret_owner->hold_left_us = hold_us > ret_owner->lost_us ? hold_us - ret_owner->lost_us : 0;
 }
 
+bool owner_is_here(const struct iscsi_target *target, const char *initiator, uint64_t now_us)
+{
+    struct iscsi_owner owner;
+    iscsi_target_get_owner(target, now_us, &owner);
+    return has_owner(target) && !strcmp(target->owner, initiator) &&
+           (owner.sessions || owner.hold_left_us);
+}
+
 const char *iscsi_target_owner(const struct iscsi_target *target)
 {
     return target->owner;

@@ -320,7 +320,7 @@ void server_targets_changed(struct server *server)
 void server_set_serving(struct server *server, bool serving)
 {
     server->serving = serving;
-    iscsi_node_set_refusing(server->node, !serving);
+    iscsi_node_set_welcome(server->node, serving ? ISCSI_WELCOME_ALL : ISCSI_WELCOME_BACK);
     log_notice("serving is %s", serving ? "on" : "off: new logins are put off, sessions go on");
 }
 

@@ -653,7 +653,7 @@ static void act_seldom(struct peer *peer, struct input *input)
             iscsi_node_remove_target(world->node, world->target, on_removed, world);
         break;
     case 3:
-        iscsi_node_set_refusing(world->node, false);
+        iscsi_node_set_welcome(world->node, ISCSI_WELCOME_ALL);
         break;
     case 4:
         block_device_rearm(world->memory);

@@ -357,6 +357,15 @@ def test_actions(report, folder, disk):
             assert daemon.says(f"owner released: by=127.0.0.1 target=a owner={INITIATOR} sessions=0 "
                                "next=anybody")
             assert rival_status(daemon) == 0
+        with report.test("POST /serving off: a connection that breaks comes back, nobody new comes"):
+            with Session(daemon.port, iqn("b")) as first:
+                first.ready()
+                assert daemon.http("POST", "/serving", "off")[0] == 200
+                assert login_status(daemon.port, iqn("b"), name=RIVAL) == RETRY
+                assert daemon.http("POST", f"/sessions/{daemon.status()['sessions'][0]['tsih']}/drop")[0] == 200
+                assert login_status(daemon.port, iqn("b"), name=RIVAL) == RETRY
+                assert login_status(daemon.port, iqn("b")) == 0
+            assert daemon.http("POST", "/serving", "on")[0] == 200
         with report.test("the status page tells the owner"):
             Session(daemon.port, iqn("a")).close()
             wait_for(lambda: daemon.target("a")["hold_ends_unix_seconds"], 5, "lost session")

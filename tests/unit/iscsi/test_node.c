@@ -182,9 +182,9 @@ static void test_target_that_is_not_ready(void **state)
     expect_login_status(world, 0x0301);
     iscsi_target_set_ready(world->target, true);
     expect_login_status(world, 0);
-    iscsi_node_set_refusing(world->node, true);
+    iscsi_node_set_welcome(world->node, ISCSI_WELCOME_NOBODY);
     expect_login_status(world, 0x0301);
-    iscsi_node_set_refusing(world->node, false);
+    iscsi_node_set_welcome(world->node, ISCSI_WELCOME_ALL);
     expect_login_status(world, 0);
     world_free(world);
 }

@@ -151,9 +151,45 @@ static void test_logout_on_request_keeps_the_disk(void **state)
     expect_pdu(first, OP_ASYNC);
     log_out(first);
     expect_owner(world, FIRST);
-    iscsi_node_set_refusing(world->node, false);
+    iscsi_node_set_welcome(world->node, ISCSI_WELCOME_ALL);
     log_in_as(world, SECOND, OWNED);
     log_in_as(world, FIRST, TAKEN);
+    world_free(world);
+}
+
+/* Serving is off: a running system whose connection breaks comes back to its disk, nobody else
+ * comes. */
+static void test_who_was_here_is_welcome_back(void **state)
+{
+    (void)state;
+    struct world *world = owned_world();
+    struct peer *first = log_in_as(world, FIRST, TAKEN);
+    iscsi_node_set_welcome(world->node, ISCSI_WELCOME_BACK);
+    log_in_as(world, SECOND, LATER);
+    struct peer *beside = log_in_as(world, FIRST, TAKEN); /* or the one that ends the first */
+    peer_close(first, "connection reset by peer");
+    peer_close(beside, "connection reset by peer");
+    world->now_us += HOLD_US - 1000000;
+    log_in_as(world, SECOND, LATER);
+    peer_close(log_in_as(world, FIRST, TAKEN), "connection reset by peer");
+    world->now_us += HOLD_US; /* not awaited any more */
+    log_in_as(world, FIRST, LATER);
+    iscsi_node_set_welcome(world->node, ISCSI_WELCOME_NOBODY); /* shutdown */
+    log_in_as(world, FIRST, LATER);
+    world_free(world);
+}
+
+/* Of a disk that nobody owns those have a place who are there. */
+static void test_a_session_is_welcome_back_to_a_shared_disk(void **state)
+{
+    (void)state;
+    struct world_options options = owned();
+    options.target.shared = true;
+    struct world *world = world_new(&options);
+    log_in_as(world, FIRST, TAKEN);
+    iscsi_node_set_welcome(world->node, ISCSI_WELCOME_BACK);
+    log_in_as(world, FIRST, TAKEN);
+    log_in_as(world, SECOND, LATER);
     world_free(world);
 }
 
@@ -409,6 +445,8 @@ int main(void)
         cmocka_unit_test(test_owner_after_the_hold),
         cmocka_unit_test(test_logout_sets_the_disk_free),
         cmocka_unit_test(test_logout_on_request_keeps_the_disk),
+        cmocka_unit_test(test_who_was_here_is_welcome_back),
+        cmocka_unit_test(test_a_session_is_welcome_back_to_a_shared_disk),
         cmocka_unit_test(test_nobody_owns_what_is_read_only_or_shared),
         cmocka_unit_test(test_free_when_drained),
         cmocka_unit_test(test_stored_owner),
