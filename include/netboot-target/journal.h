@@ -84,6 +84,8 @@ enum journal_unanswered {
     JOURNAL_UNANSWERED_NOT_SERVING,  /* serving is switched off */
     JOURNAL_UNANSWERED_NO_HTTP,      /* no port for its script, or for UEFI HTTP boot */
     JOURNAL_UNANSWERED_ADDRESS_HELD, /* detail: which address, and who has it */
+    JOURNAL_UNANSWERED_NOT_YET,      /* our role is not found yet; detail: what we do meanwhile */
+    JOURNAL_UNANSWERED_NO_ADDRESS,   /* we have none there */
 };
 
 /* Why a transfer failed. */

@@ -66,6 +66,16 @@ static bool lacks_its_address(const struct story *story)
     return story->unanswered == JOURNAL_UNANSWERED_ADDRESS_HELD;
 }
 
+static bool is_too_early(const struct story *story)
+{
+    return story->unanswered == JOURNAL_UNANSWERED_NOT_YET;
+}
+
+static bool lacks_our_address(const struct story *story)
+{
+    return story->unanswered == JOURNAL_UNANSWERED_NO_ADDRESS;
+}
+
 static bool heard_another(const struct story *story)
 {
     return story->foreign[0];
@@ -217,6 +227,11 @@ static const struct cause {
     {AT(JOURNAL_UNANSWERED), true, lacks_its_address,
      "The address that clients has for it is taken: {detail}. Take it away from that machine, or "
      "give this one another address."},
+    {AT(JOURNAL_UNANSWERED), true, is_too_early,
+     "This server was not ready yet ({detail}) and the machine has given up: start it once more."},
+    {AT(JOURNAL_UNANSWERED), true, lacks_our_address,
+     "{interface} of this server has no IPv4 address, so nobody is answered there: give it one, by "
+     "hand or from the DHCP server of its network."},
     {AT(JOURNAL_UNANSWERED), true, NULL,
      "Not answered: {detail}."},
     {AT(JOURNAL_DISCOVER) | AT(JOURNAL_IPXE_DISCOVER), false, NULL,

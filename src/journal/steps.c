@@ -113,6 +113,12 @@ static bool is_asked_to_wait(const struct story *story)
     return story->step == JOURNAL_LOGIN_REFUSED && story->status_class == 3;
 }
 
+/* Firmware asks again, as after any offer. */
+static bool is_too_early(const struct story *story)
+{
+    return story->step == JOURNAL_UNANSWERED && story->unanswered == JOURNAL_UNANSWERED_NOT_YET;
+}
+
 /* A running system that logs in once more, as iscsid does when it starts, keeps running. */
 static bool is_back(const struct story *story)
 {
@@ -121,7 +127,7 @@ static bool is_back(const struct story *story)
 
 enum journal_state story_state(const struct story *story)
 {
-    if (is_asked_to_wait(story))
+    if (is_asked_to_wait(story) || is_too_early(story))
         return JOURNAL_WAITING;
     return is_back(story) ? JOURNAL_RUNNING : journal_steps[story->step].state;
 }
@@ -130,8 +136,10 @@ enum journal_state story_state(const struct story *story)
 uint64_t story_deadline_ms(const struct story *story)
 {
     const unsigned many = 3;
-    uint32_t wait_ms = is_asked_to_wait(story) ? journal_steps[JOURNAL_SCRIPT_WAIT].wait_ms
-                                               : journal_steps[story->step].wait_ms;
+    enum journal_step step = is_asked_to_wait(story) ? JOURNAL_SCRIPT_WAIT
+                             : is_too_early(story)   ? JOURNAL_OFFER
+                                                     : story->step;
+    uint32_t wait_ms = journal_steps[step].wait_ms;
     if (!wait_ms || is_back(story))
         return 0;
     return (story->count >= many ? story->first_ms : story->last_ms) + wait_ms;

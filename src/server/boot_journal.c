@@ -79,6 +79,7 @@ struct person {
     uint8_t mac[JOURNAL_MAC_BYTES];
     uint8_t uuid[JOURNAL_UUID_BYTES];
     char address[JOURNAL_ADDRESS_BYTES];
+    const struct journal_event *off; /* why its interface answers nobody */
 };
 
 static void find_person(const struct server *server, const char *address, struct person *to)
@@ -174,6 +175,10 @@ static void note_unanswered(struct server *server, struct person *person,
     }
     if (event->silence < (int)ARRAY_SIZE(reasons))
         unanswered.unanswered = reasons[event->silence];
+    if (event->silence == DHCP_SILENCE_OFF) {
+        unanswered.unanswered = person->off->unanswered;
+        unanswered.detail = person->off->detail;
+    }
     if (!loops)
         note_discover(server, person, event, event->client.class == DHCP_CLIENT_IPXE);
     note(server, &person->identity, &unanswered);
@@ -249,7 +254,8 @@ static void on_loop(struct server *server, struct person *person, const struct d
     note(server, &person->identity, &loop);
 }
 
-void boot_journal_dhcp(struct server *server, const char *interface, const struct dhcp_event *event)
+void boot_journal_dhcp(struct server *server, const char *interface, const struct dhcp_event *event,
+                       const struct journal_event *off)
 {
     static void (*const handlers[])(struct server * server, struct person * person,
                                     const struct dhcp_event *event) = {
@@ -262,6 +268,7 @@ void boot_journal_dhcp(struct server *server, const char *interface, const struc
     if (event->type >= ARRAY_SIZE(handlers) || !handlers[event->type])
         return;
     fill_person(interface, &event->client, &person);
+    person.off = off;
     handlers[event->type](server, &person, event);
 }
 

@@ -17,8 +17,9 @@ const struct journal *boot_journal_get(const struct server *server);
 /* ── DHCP ────────────────────────────────────────────────────────────────────────────────────────
  */
 
-void boot_journal_dhcp(struct server *server, const char *interface,
-                       const struct dhcp_event *event);
+/* `off`: why nobody is answered there when the event is DHCP_SILENCE_OFF; unanswered and detail. */
+void boot_journal_dhcp(struct server *server, const char *interface, const struct dhcp_event *event,
+                       const struct journal_event *off);
 /* What another server was heard to answer a client. */
 struct foreign_answer {
     const uint8_t *mac; /* of the client, DHCP_MAC_BYTES */

@@ -139,6 +139,22 @@ static void listen_to_others(struct dhcp_interface *interface, const struct dhcp
         (void)dhcp_ports_hear_answers(&interface->ports, &interface->kernel, &error);
 }
 
+/* Why nobody is answered there now. */
+static struct journal_event why_off(const struct dhcp_interface *interface)
+{
+    enum dhcp_role_reason reason = dhcp_server_probe_reason(interface->probe);
+    struct journal_event off = {.detail = dhcp_role_reason_text(reason)};
+    if (interface->problem.text[0])
+        off.detail = interface->problem.text;
+    else if (reason == DHCP_REASON_PROBING || reason == DHCP_REASON_CLAIMING)
+        off.unanswered = JOURNAL_UNANSWERED_NOT_YET;
+    else if (!dhcp_interface_address(interface)) {
+        off.unanswered = JOURNAL_UNANSWERED_NO_ADDRESS;
+        off.detail = "this server has no IPv4 address there";
+    }
+    return off;
+}
+
 void dhcp_interface_note(struct dhcp_interface *interface, const struct dhcp_event *event)
 {
     static void (*const handlers[])(struct dhcp_interface * interface,
@@ -153,7 +169,8 @@ void dhcp_interface_note(struct dhcp_interface *interface, const struct dhcp_eve
         [DHCP_EVENT_PEER] = on_peer,
         [DHCP_EVENT_LOOP] = on_loop,
     };
+    const struct journal_event off = why_off(interface);
     listen_to_others(interface, event);
-    boot_journal_dhcp(interface->dhcp->server, interface->kernel.name, event);
+    boot_journal_dhcp(interface->dhcp->server, interface->kernel.name, event, &off);
     handlers[event->type](interface, event);
 }

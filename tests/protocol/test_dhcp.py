@@ -287,6 +287,9 @@ def test_obstacles(report, wire, folder):
         with dnsmasq(router, folder, "--dhcp-range=192.168.99.100,192.168.99.200,1h"), \
                 Daemon(server, folder / "beside", more=fallback) as daemon:
             daemon.wait("another DHCP server is there, but the interface has no IPv4 address")
+            with client(wire.add_host("host21"), "52:54:00:00:0e:01") as one:
+                one.ask(DISCOVER, pxe(0), seconds=0.5)
+                says(daemon, one, "eth0 of this server has no IPv4 address")
             ip(server, "address", "add", "192.168.99.7/24", "valid_lft", "600", "preferred_lft",
                "600", "dev", "eth0")
             daemon.wait("eth0: address 192.168.99.7, DHCP role proxy: the interface has an address "

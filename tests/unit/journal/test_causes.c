@@ -80,6 +80,26 @@ TEST(test_not_answered)
     assert_stopped(fixture, "Not answered: no address is left.");
 }
 
+/* The machine was switched on together with this server: it asks again. */
+TEST(test_asked_too_early)
+{
+    STEP(fixture, .step = JOURNAL_DISCOVER, .firmware = JOURNAL_FIRMWARE_BIOS);
+    STEP(fixture, .step = JOURNAL_UNANSWERED, .unanswered = JOURNAL_UNANSWERED_NOT_YET,
+         .detail = "looking for another DHCP server");
+    assert_state(fixture, JOURNAL_WAITING);
+    sleep_s(fixture, 21);
+    assert_stopped(fixture, "not ready yet (looking for another DHCP server) and the machine has "
+                            "given up: start it once more.");
+}
+
+TEST(test_we_have_no_address)
+{
+    STEP(fixture, .step = JOURNAL_DISCOVER, .firmware = JOURNAL_FIRMWARE_BIOS);
+    STEP(fixture, .step = JOURNAL_UNANSWERED, .unanswered = JOURNAL_UNANSWERED_NO_ADDRESS,
+         .detail = "this server has no IPv4 address there");
+    assert_stopped(fixture, "eth0 of this server has no IPv4 address");
+}
+
 TEST(test_our_answer_held_back)
 {
     STEP(fixture, .step = JOURNAL_DISCOVER, .firmware = JOURNAL_FIRMWARE_BIOS);
@@ -529,6 +549,8 @@ int main(void)
         cmocka_unit_test(test_no_http_port),
         cmocka_unit_test(test_its_address_is_held),
         cmocka_unit_test(test_not_answered),
+        cmocka_unit_test(test_asked_too_early),
+        cmocka_unit_test(test_we_have_no_address),
         cmocka_unit_test(test_our_answer_held_back),
         cmocka_unit_test(test_port_4011_filtered),
         cmocka_unit_test(test_no_dhcp_server),
