@@ -226,12 +226,16 @@ bool boot_choice_is_valid(const char *choice);
 
 enum boot_menu_group { BOOT_MENU_KERNELS, BOOT_MENU_LOADERS, BOOT_MENU_ITEMS };
 
+#define BOOT_MENU_TIME_BYTES 24u
+
 struct boot_menu_entry {
     enum boot_menu_group group; /* those of one group stand together */
     char choice[BOOT_CHOICE_BYTES];
     const char *title;   /* raw, see boot_put_text() */
     const char *problem; /* a sentence or clause, raw: why it does not work; NULL: it does */
     bool can_try;        /* although there is a problem */
+    char
+        seen[BOOT_MENU_TIME_BYTES]; /* when: its filesystem was not unmounted since; "": just now */
 };
 
 struct boot_menu {

@@ -35,12 +35,14 @@ struct status_boot_entry {
     const char *kind;    /* "linux", "loader", "mbr" */
     const char *source;  /* where on the disk it was found */
     const char *problem; /* why it is not offered; "": it is */
+    uint64_t
+        seen_unix_seconds; /* by which look: an earlier one, when its filesystem is dirty now */
 };
 
 /* What was found on a disk for the boot menu. */
 struct status_boot {
     bool busy;                     /* it is being looked at */
-    bool stale;                    /* what is there now was not unmounted: these are of before */
+    bool stale;                    /* a filesystem with kernels was not unmounted */
     uint64_t scanned_unix_seconds; /* 0: not yet */
     const char *problem;           /* why the latest look found nothing out */
     const struct status_boot_entry *entries;

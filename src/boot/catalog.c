@@ -1,4 +1,5 @@
-/* catalog.c - what can be booted from one disk: references, look-up. */
+/* catalog.c - what can be booted from one disk: references, look-up, names. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,7 @@ void boot_catalog_unref(struct boot_catalog *catalog)
     for (unsigned i = 0; i < catalog->entry_count; i++) {
         struct boot_entry *entry = &catalog->entries[i];
         free(entry->source);
+        free(entry->volume);
         free(entry->options);
         free(entry->loader);
         free(entry->problem);
@@ -41,9 +43,12 @@ void boot_catalog_unref(struct boot_catalog *catalog)
     }
     for (unsigned i = 0; i < catalog->note_count; i++)
         free(catalog->notes[i]);
+    for (unsigned i = 0; i < catalog->dirty_count; i++)
+        free(catalog->dirty[i]);
     free(catalog->entries);
     free(catalog->files);
     free(catalog->notes);
+    free(catalog->dirty);
     free(catalog);
 }
 
@@ -53,6 +58,33 @@ const struct boot_entry *boot_catalog_find(const struct boot_catalog *catalog, c
         if (!strcmp(catalog->entries[i].id, id))
             return &catalog->entries[i];
     return NULL;
+}
+
+void boot_catalog_make_id_unique(const struct boot_catalog *catalog, char id[BOOT_ENTRY_ID_BYTES])
+{
+    char original[BOOT_ENTRY_ID_BYTES];
+    memcpy(original, id, sizeof original);
+    for (unsigned n = 2; boot_catalog_find(catalog, id); n++)
+        snprintf(id, BOOT_ENTRY_ID_BYTES, "%.58s-%u", original, n);
+}
+
+static bool has_file(const struct boot_catalog *catalog, const char *name)
+{
+    for (unsigned i = 0; i < catalog->file_count; i++)
+        if (!strcmp(catalog->files[i].name, name))
+            return true;
+    return false;
+}
+
+char *boot_catalog_make_name(const struct boot_catalog *catalog, const char *name)
+{
+    char *unique = strdup(name);
+    for (unsigned n = 2; unique && has_file(catalog, unique); n++) {
+        free(unique);
+        if (asprintf(&unique, "%s.%u", name, n) < 0)
+            return NULL;
+    }
+    return unique;
 }
 
 /* Length of the UTF-8 sequence at `text` (RFC 3629 §4), 0 when it is none. */

@@ -14,6 +14,7 @@
 
 #define NOTE_BYTES_LIMIT   ((size_t)ERROR_TEXT_BYTES)
 #define SOURCE_BYTES_LIMIT 512u
+#define VOLUME_BYTES_LIMIT 255u
 #define LOADER_BYTES_LIMIT 255u
 #define NAME_BYTES_LIMIT   128u
 #define OPTIONS_LIMIT      8192u /* of the disk; what is offered is checked again */
@@ -49,6 +50,15 @@ static void add_text(json_t *object, const char *name, const char *value, bool *
         add(object, name, json_string(value), failed);
 }
 
+static void add_texts(json_t *object, const char *name, char *const *values, unsigned count,
+                      bool *failed)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < count; i++)
+        *failed |= json_array_append_new(list, json_string(values[i])) != 0;
+    add(object, name, list, failed);
+}
+
 static void hex_of(const uint8_t bytes[32], char to[static 65])
 {
     static const char digits[] = "0123456789abcdef";
@@ -79,11 +89,14 @@ static json_t *entry_json(const struct boot_entry *entry, bool *failed)
     add_text(to, "id", entry->id, failed);
     add_text(to, "title", entry->title, failed);
     add_text(to, "source", entry->source, failed);
+    add_text(to, "volume", entry->volume, failed);
     add(to, "machines", json_integer(entry->machines), failed);
     add_text(to, "problem", entry->problem, failed);
     add_text(to, "loader", entry->loader, failed);
     if (entry->is_on_demand)
         add(to, "on-demand", json_true(), failed);
+    if (entry->starts_linux)
+        add(to, "starts-linux", json_true(), failed);
     for (unsigned i = 0; i < entry->initrd_count; i++)
         *failed |= json_array_append_new(initrds, json_integer(entry->initrds[i])) != 0;
     add(to, "initrds", initrds, failed);
@@ -106,16 +119,15 @@ void boot_catalog_write(struct buffer *out, const struct boot_catalog *catalog)
 {
     bool failed = false;
     _cleanup_json_ json_t *to = json_object();
-    json_t *entries = json_array(), *files = json_array(), *notes = json_array();
+    json_t *entries = json_array(), *files = json_array();
     for (unsigned i = 0; i < catalog->entry_count; i++)
         failed |= json_array_append_new(entries, entry_json(&catalog->entries[i], &failed)) != 0;
     for (unsigned i = 0; i < catalog->file_count; i++)
         failed |= json_array_append_new(files, file_json(&catalog->files[i], &failed)) != 0;
-    for (unsigned i = 0; i < catalog->note_count; i++)
-        failed |= json_array_append_new(notes, json_string(catalog->notes[i])) != 0;
     add(to, "entries", entries, &failed);
     add(to, "files", files, &failed);
-    add(to, "notes", notes, &failed);
+    add_texts(to, "notes", catalog->notes, catalog->note_count, &failed);
+    add_texts(to, "dirty-volumes", catalog->dirty, catalog->dirty_count, &failed);
     add(to, "dirty", json_boolean(catalog->stale), &failed);
     if (failed || json_dump_callback(to, append, out, JSON_COMPACT))
         out->failed = true;
@@ -321,25 +333,30 @@ static int read_entry(struct reading *reading, const json_t *from, struct boot_e
     if (!result)
         result = copy_text(reading, from, "source", SOURCE_BYTES_LIMIT, &entry->source);
     if (!result)
+        result = copy_text(reading, from, "volume", VOLUME_BYTES_LIMIT, &entry->volume);
+    if (!result)
         result = copy_text(reading, from, "problem", NOTE_BYTES_LIMIT, &entry->problem);
     if (!result)
         result = copy_text(reading, from, "loader", LOADER_BYTES_LIMIT, &entry->loader);
     entry->is_on_demand = json_is_true(json_object_get(from, "on-demand"));
+    entry->starts_linux = json_is_true(json_object_get(from, "starts-linux"));
     if (!result && entry->kind == BOOT_ENTRY_LINUX)
         result = read_linux(reading, from, entry);
     return result ? result : check_entry(reading, entry);
 }
 
-static int read_notes(struct reading *reading, const json_t *list)
+/* Into an array with room for all of them. */
+static int read_texts(const struct reading *reading, const json_t *list, size_t limit, char **texts,
+                      unsigned *ret_count)
 {
-    struct boot_catalog *catalog = reading->catalog;
     for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *note = json_string_value(json_array_get(list, i));
-        if (!note || !boot_catalog_text_is_clean(note, NOTE_BYTES_LIMIT))
-            return refuse(reading, "a note");
-        catalog->notes[catalog->note_count] = strdup(note);
-        if (!catalog->notes[catalog->note_count++])
+        const char *text = json_string_value(json_array_get(list, i));
+        if (!text || !boot_catalog_text_is_clean(text, limit))
+            return refuse(reading, "a note, or the name of a volume");
+        texts[i] = strdup(text);
+        if (!texts[i])
             return error_set(reading->error, -ENOMEM, "out of memory");
+        *ret_count = (unsigned)i + 1;
     }
     return 0;
 }
@@ -350,14 +367,17 @@ static int read_lists(struct reading *reading, const json_t *root)
     const json_t *entries = json_object_get(root, "entries");
     const json_t *files = json_object_get(root, "files");
     const json_t *notes = json_object_get(root, "notes");
+    const json_t *dirty = json_object_get(root, "dirty-volumes");
     if (json_array_size(entries) > BOOT_CATALOG_ENTRIES_LIMIT ||
         json_array_size(files) > BOOT_CATALOG_FILES_LIMIT ||
-        json_array_size(notes) > BOOT_CATALOG_NOTES_LIMIT)
+        json_array_size(notes) > BOOT_CATALOG_NOTES_LIMIT ||
+        json_array_size(dirty) > BOOT_CATALOG_VOLUMES_LIMIT)
         return refuse(reading, "too much of something");
     catalog->entries = calloc(json_array_size(entries) + 1, sizeof *catalog->entries);
     catalog->files = calloc(json_array_size(files) + 1, sizeof *catalog->files);
     catalog->notes = calloc(json_array_size(notes) + 1, sizeof *catalog->notes);
-    if (!catalog->entries || !catalog->files || !catalog->notes)
+    catalog->dirty = calloc(json_array_size(dirty) + 1, sizeof *catalog->dirty);
+    if (!catalog->entries || !catalog->files || !catalog->notes || !catalog->dirty)
         return error_set(reading->error, -ENOMEM, "out of memory");
     int result = 0;
     for (size_t i = 0; !result && i < json_array_size(files); i++)
@@ -370,7 +390,12 @@ static int read_lists(struct reading *reading, const json_t *root)
                             &catalog->entries[catalog->entry_count]);
         catalog->entry_count++;
     }
-    return result ? result : read_notes(reading, notes);
+    if (!result)
+        result = read_texts(reading, notes, NOTE_BYTES_LIMIT, catalog->notes, &catalog->note_count);
+    if (!result)
+        result =
+            read_texts(reading, dirty, VOLUME_BYTES_LIMIT, catalog->dirty, &catalog->dirty_count);
+    return result;
 }
 
 struct boot_catalog *boot_catalog_read(const void *index, size_t length,

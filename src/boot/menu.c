@@ -124,6 +124,10 @@ static const char *const headings[] = {
 static void put_title(struct buffer *out, const struct boot_menu_entry *entry)
 {
     boot_put_text(out, entry->title);
+    if (entry->seen[0]) {
+        put(out, ", as it was on ");
+        boot_put_text(out, entry->seen);
+    }
     if (entry->problem) {
         put(out, " (");
         boot_put_text(out, entry->problem);
@@ -218,6 +222,8 @@ static void put_tools(struct buffer *out, const struct boot_server *server)
         "/setup/linux.sh (or windows.ps1, freebsd.sh)\n"
         "echo What you choose instead of the default is remembered, and is the default from\n"
         "echo then on.\n"
+        "echo as it was on ...: that system was not shut down since. Boot it and shut it down\n"
+        "echo to see what is new.\n"
         "echo Reload: after a new kernel was installed. Not while the disk is in use.\n"
         "echo iPXE shell: exit or Ctrl-D leads back here.\n"
         "prompt Press a key for the menu. ||\n"

@@ -27,7 +27,6 @@ struct collection {
     struct boot_catalog *catalog;
     struct origin origins[BOOT_CATALOG_FILES_LIMIT];
     uint64_t used_bytes;
-    bool any_kernel, any_prepared; /* that was looked into; for iSCSI */
     struct error *error;
 };
 
@@ -117,22 +116,6 @@ static void make_id(char to[BOOT_ENTRY_ID_BYTES], const char *from)
              sum[3]);
 }
 
-static void make_unique_id(const struct boot_catalog *catalog, char id[BOOT_ENTRY_ID_BYTES])
-{
-    char original[BOOT_ENTRY_ID_BYTES];
-    memcpy(original, id, sizeof original);
-    for (unsigned n = 2; boot_catalog_find(catalog, id); n++)
-        snprintf(id, BOOT_ENTRY_ID_BYTES, "%.58s-%u", original, n);
-}
-
-static bool has_file_name(const struct boot_catalog *catalog, const char *name)
-{
-    for (unsigned i = 0; i < catalog->file_count; i++)
-        if (!strcmp(catalog->files[i].name, name))
-            return true;
-    return false;
-}
-
 static char *make_file_name(const struct boot_catalog *catalog, const struct origin *origin)
 {
     static const struct {
@@ -144,7 +127,7 @@ static char *make_file_name(const struct boot_catalog *catalog, const struct ori
         {'i',  ".initrd"},
         {'m',  ".ucode" },
     };
-    char name[96], unique[112];
+    char name[96];
     const char *slash = strrchr(origin->path, '/');
     const char *ending = "";
     for (size_t i = 0; i < ARRAY_SIZE(endings); i++)
@@ -156,10 +139,7 @@ static char *make_file_name(const struct boot_catalog *catalog, const struct ori
     for (char *c = name; *c; c++)
         if (!isalnum((unsigned char)*c) && !(strchr("._-", *c) && c > name))
             *c = '_';
-    snprintf(unique, sizeof unique, "%s", name);
-    for (unsigned n = 2; has_file_name(catalog, unique); n++)
-        snprintf(unique, sizeof unique, "%s.%u", name, n);
-    return strdup(unique);
+    return boot_catalog_make_name(catalog, name);
 }
 
 /* ── files ───────────────────────────────────────────────────────────────────────────────────────
@@ -387,8 +367,6 @@ static int fill_linux(struct collection *to, struct candidate *candidate, struct
                            ? to->scan->options->initramfs
                            : parts.initramfs.generator;
     entry->has_iscsi = parts.initramfs.has_iscsi;
-    to->any_kernel |= parts.is_whole;
-    to->any_prepared |= entry->has_iscsi;
     entry->options = clean_copy(candidate->entry.options ? candidate->entry.options : "");
     parts_done(&parts);
     return result;
@@ -436,6 +414,14 @@ static void make_title(const struct scan *scan, const struct candidate *candidat
         snprintf(to, BOOT_ENTRY_TITLE_BYTES, "?");
 }
 
+/* The same at each look, as long as it is the same filesystem. */
+static char *volume_key(const struct volume *volume)
+{
+    char key[GRUB_DEVICE_BYTES + sizeof volume->filesystem.uuid + 1];
+    snprintf(key, sizeof key, "%s %s", volume->device, volume->filesystem.uuid);
+    return clean_copy(key);
+}
+
 static int add_entry(struct collection *to, struct candidate *candidate)
 {
     struct boot_catalog *catalog = to->catalog;
@@ -447,18 +433,17 @@ static int add_entry(struct collection *to, struct candidate *candidate)
     entry->kind = candidate->kind;
     entry->machines = candidate->machines;
     make_id(entry->id, candidate->entry.id);
-    make_unique_id(catalog, entry->id);
+    boot_catalog_make_id_unique(catalog, entry->id);
     make_title(to->scan, candidate, entry->title);
     snprintf(source, sizeof source, candidate->volume ? "%.300s on %.150s" : "%.300s%s",
              candidate->source, candidate->volume ? candidate->volume->words : "");
     entry->source = clean_copy(source);
+    entry->volume = candidate->volume ? volume_key(candidate->volume) : NULL;
+    entry->starts_linux = candidate->starts_linux;
     if (candidate->kind == BOOT_ENTRY_LINUX)
         result = fill_linux(to, candidate, entry);
     else if (candidate->kind == BOOT_ENTRY_LOADER)
         fill_loader(candidate, entry);
-    if (candidate->starts_linux && to->any_kernel && !to->any_prepared)
-        scan_set_problem(candidate,
-                         "no initramfs on the disk holds iSCSI: run setup/linux.sh in its system");
     if (candidate->problem[0])
         entry->problem = clean_copy(candidate->problem);
     catalog->entry_count++;
@@ -493,6 +478,22 @@ static int add_notes(struct collection *to)
     return 0;
 }
 
+/* Also those in which there is no kernel now: there may have been one. */
+static int add_dirty(struct collection *to)
+{
+    struct boot_catalog *catalog = to->catalog;
+    for (unsigned i = 0; i < to->scan->volume_count; i++) {
+        const struct volume *volume = &to->scan->volumes[i];
+        if (!scan_volume_is_unread(volume))
+            continue;
+        catalog->dirty[catalog->dirty_count] = volume_key(volume);
+        if (!catalog->dirty[catalog->dirty_count])
+            return error_set(to->error, -ENOMEM, "out of memory");
+        catalog->dirty_count++;
+    }
+    return 0;
+}
+
 static int collect(struct collection *to)
 {
     struct scan *scan = to->scan;
@@ -500,7 +501,8 @@ static int collect(struct collection *to)
     catalog->entries = calloc(BOOT_CATALOG_ENTRIES_LIMIT, sizeof *catalog->entries);
     catalog->files = calloc(BOOT_CATALOG_FILES_LIMIT, sizeof *catalog->files);
     catalog->notes = calloc(BOOT_CATALOG_NOTES_LIMIT, sizeof *catalog->notes);
-    if (!catalog->entries || !catalog->files || !catalog->notes)
+    catalog->dirty = calloc(BOOT_CATALOG_VOLUMES_LIMIT, sizeof *catalog->dirty);
+    if (!catalog->entries || !catalog->files || !catalog->notes || !catalog->dirty)
         return error_set(to->error, -ENOMEM, "out of memory");
     if (scan->candidate_count)
         qsort(scan->candidates, scan->candidate_count, sizeof *scan->candidates,
@@ -516,6 +518,8 @@ static int collect(struct collection *to)
         result = add_entry(to, &scan->candidates[i]);
     }
     catalog->stale = scan->is_dirty;
+    if (!result)
+        result = add_dirty(to);
     return result ? result : add_notes(to);
 }
 

@@ -402,13 +402,13 @@ static void look_at_volume(struct scan *scan, const struct volume *volume)
     }
 }
 
-/* GRUB's drivers read what was before the journal. Without one, on FAT, they read what there is. */
+/* Without a journal, on FAT, what there is can be read. */
 static void drop_dirty(struct scan *scan, const struct volume *volume, unsigned first)
 {
     if (!volume->filesystem.is_dirty || scan->candidate_count == first)
         return;
     const char *kind = loader_filesystem_name(volume->filesystem.kind);
-    if (!volume->filesystem.has_journal) {
+    if (!scan_volume_is_unread(volume)) {
         scan_note(scan, "the %s filesystem on %s was not unmounted", kind, volume->words);
         return;
     }

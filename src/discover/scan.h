@@ -15,7 +15,7 @@
 
 #include "grub.h"
 
-#define VOLUMES_LIMIT    64u
+#define VOLUMES_LIMIT    BOOT_CATALOG_VOLUMES_LIMIT
 #define CANDIDATES_LIMIT 256u
 #define SYSTEMS_LIMIT    16u
 
@@ -103,6 +103,8 @@ bool scan_join(char to[LOADER_PATH_BYTES], const char *folder, const char *name)
 int scan_volumes(struct scan *scan, struct error *error);
 /* By "UUID=…", "LABEL=…", "PARTUUID=…" or "PARTLABEL=…". */
 bool scan_volume_is(const struct volume *volume, const char *tag);
+/* GRUB's drivers read what was before its journal. */
+bool scan_volume_is_unread(const struct volume *volume);
 void scan_systems(struct scan *scan);
 /* The system whose /boot this is. NULL: none. */
 const struct system *scan_system_of(const struct scan *scan, const struct volume *volume,

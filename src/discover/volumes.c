@@ -216,6 +216,12 @@ bool scan_volume_is(const struct volume *volume, const char *tag)
     return false;
 }
 
+bool scan_volume_is_unread(const struct volume *volume)
+{
+    return volume->is_known && volume->is_chosen && volume->filesystem.is_dirty &&
+           volume->filesystem.has_journal;
+}
+
 static bool is_chosen(const struct scan *scan, const struct volume *volume)
 {
     const char *wanted = scan->options->partition;

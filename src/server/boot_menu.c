@@ -296,6 +296,15 @@ static struct boot_menu_entry *add(struct listing *listing, enum boot_menu_group
     return entry;
 }
 
+static void write_time(char to[static BOOT_MENU_TIME_BYTES], uint64_t unix_seconds)
+{
+    struct tm when;
+    time_t seconds = (time_t)unix_seconds;
+    to[0] = '\0';
+    if (localtime_r(&seconds, &when))
+        strftime(to, BOOT_MENU_TIME_BYTES, "%Y-%m-%d %H:%M", &when);
+}
+
 static void list_catalog(struct listing *listing, enum boot_menu_group group)
 {
     unsigned machine = listing->asking->answer->client.machine;
@@ -308,6 +317,8 @@ static void list_catalog(struct listing *listing, enum boot_menu_group group)
         entry->title = from->title;
         entry->problem = from->problem;
         entry->can_try = boot_entry_is_whole(listing->catalog, from);
+        if (from->seen_unix_seconds)
+            write_time(entry->seen, from->seen_unix_seconds);
     }
 }
 
@@ -364,17 +375,14 @@ static const char *note_of(const struct asking *asking, const struct boot_catalo
                            char text[TEXT_BYTES])
 {
     const struct served_lun *lun = find_lun(asking);
-    struct tm when;
-    time_t scanned = catalog ? (time_t)catalog->scanned_unix_seconds : 0;
+    char time[BOOT_MENU_TIME_BYTES];
     if (asking->decision.verdict != BOOT_START)
         return "its disk is not ready";
     if (!catalog)
         return lun && *discovery_problem(lun) ? "its kernels are not known" : NULL;
-    if (!*discovery_problem(lun) && !catalog->stale)
-        return NULL;
-    char time[32] = "";
-    if (localtime_r(&scanned, &when))
-        strftime(time, sizeof time, "%Y-%m-%d %H:%M", &when);
+    if (!*discovery_problem(lun))
+        return catalog->stale ? "a filesystem was not unmounted" : NULL;
+    write_time(time, catalog->scanned_unix_seconds);
     snprintf(text, TEXT_BYTES, "as it was on %s", time);
     return text;
 }

@@ -22,7 +22,6 @@ struct discovered {
     struct served_lun *lun;
     uint64_t number;
     struct boot_catalog *catalog; /* NULL: none yet */
-    bool is_clean;                /* it was made when all filesystems were */
     struct error problem;
     bool wanted;
     uint64_t not_before_us; /* while `wanted` */
@@ -121,15 +120,6 @@ static void tell_notes(const struct discovered *one, const struct boot_catalog *
                         one->lun->target->name, one->lun->number);
 }
 
-static void swap_notes(struct boot_catalog *one, struct boot_catalog *two)
-{
-    struct boot_catalog old = *one;
-    one->notes = two->notes;
-    one->note_count = two->note_count;
-    two->notes = old.notes;
-    two->note_count = old.note_count;
-}
-
 static unsigned count_offered(const struct boot_catalog *catalog)
 {
     unsigned count = 0;
@@ -140,20 +130,22 @@ static unsigned count_offered(const struct boot_catalog *catalog)
 
 /* On a filesystem that was not unmounted GRUB's drivers see what was before its journal: then what
  * we saw when it was clean is nearer to the truth. */
-static void keep_result(struct discovered *one, struct boot_catalog *catalog)
+static void take_result(struct discovery *discovery, struct discovered *one,
+                        struct boot_catalog *catalog)
 {
-    if (catalog->stale && one->catalog && one->is_clean) {
-        log_notice("a filesystem with kernels was not unmounted, the last clean result stays: "
-                   "target=%s lun=%u",
-                   one->lun->target->name, one->lun->number);
-        one->catalog->stale = true;
-        swap_notes(one->catalog, catalog);
+    int kept = boot_catalog_complete(catalog, one->catalog, memory_for(discovery, one));
+    if (kept < 0) {
         boot_catalog_unref(catalog);
+        error_set(&one->problem, kept, "out of memory");
         return;
     }
+    tell_notes(one, catalog);
     boot_catalog_unref(one->catalog);
     one->catalog = catalog;
-    one->is_clean = !catalog->stale;
+    if (kept)
+        log_notice("a filesystem was not unmounted, the last clean result of it stays: entries=%d "
+                   "target=%s lun=%u",
+                   kept, one->lun->target->name, one->lun->number);
     if (catalog->entry_count == 0)
         log_info("no kernel and no boot loader was found: target=%s lun=%u", one->lun->target->name,
                  one->lun->number);
@@ -171,8 +163,7 @@ static void on_done(void *context, struct boot_catalog *catalog, const struct er
     if (catalog) {
         one->problem.text[0] = '\0';
         catalog->scanned_unix_seconds = (uint64_t)time(NULL);
-        tell_notes(one, catalog);
-        keep_result(one, catalog);
+        take_result(discovery, one, catalog);
     } else {
         log_warning("the disk could not be searched for kernels: %s; target=%s lun=%u", error->text,
                     one->lun->target->name, one->lun->number);

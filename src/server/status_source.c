@@ -129,11 +129,14 @@ static unsigned gather_boot(const struct served_lun *lun, struct status_boot *to
     to->note_count = catalog->note_count;
     for (unsigned i = 0; i < catalog->entry_count; i++) {
         const struct boot_entry *entry = &catalog->entries[i];
-        entries[i] = (struct status_boot_entry){.id = entry->id,
-                                                .title = entry->title,
-                                                .kind = kinds[entry->kind],
-                                                .source = text_or_empty(entry->source),
-                                                .problem = text_or_empty(entry->problem)};
+        entries[i] = (struct status_boot_entry){
+            .id = entry->id,
+            .title = entry->title,
+            .kind = kinds[entry->kind],
+            .source = text_or_empty(entry->source),
+            .problem = text_or_empty(entry->problem),
+            .seen_unix_seconds =
+                entry->seen_unix_seconds ? entry->seen_unix_seconds : to->scanned_unix_seconds};
     }
     return catalog->entry_count;
 }
@@ -149,7 +152,8 @@ static void gather_target(const struct served_target *target, struct status_targ
         .auth = modes[target->config->auth.mode],
         .secrets_path = target->secrets.path,
         .owner = "",
-        .ready = target->iscsi && target->server->serving && !target->server->draining,
+        .ready = target->iscsi && !target->owner_unkept && target->server->serving &&
+                 !target->server->draining,
         .shared = target->config->shared,
         .luns = luns,
         .lun_count = target->lun_count,

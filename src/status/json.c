@@ -55,6 +55,7 @@ static json_t *boot_entry_json(const struct status_boot_entry *from, bool *faile
     TEXT(kind);
     TEXT(source);
     TEXT(problem);
+    NUMBER(seen_unix_seconds);
     return to;
 }
 

@@ -57,6 +57,14 @@ static void use(const struct boot_catalog *catalog)
     }
 }
 
+/* A later look at the same disk, which has become dirty; as far as it can be written. */
+static void use_both(const struct boot_catalog *before, struct boot_catalog *now)
+{
+    if (boot_catalog_complete(now, before, 150) < 0)
+        abort();
+    use(now);
+}
+
 static void read_again(struct boot_catalog *catalog, const struct boot_deliveries *deliveries)
 {
     struct buffer index;
@@ -75,6 +83,8 @@ static void read_again(struct boot_catalog *catalog, const struct boot_deliverie
         index.failed ? NULL : boot_catalog_read(index.data, index.length, deliveries, &why);
     if (!index.failed && (!again || again->entry_count != catalog->entry_count))
         abort();
+    if (again)
+        use_both(catalog, again);
     boot_catalog_unref(again);
     buffer_done(&index);
 }

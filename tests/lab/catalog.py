@@ -58,7 +58,7 @@ def mbr(problem=None):
 
 
 class FakeDiscovery:
-    """`path` is the helper. `files` of find() are (name, path or None: too large)."""
+    """`path` is the helper. `files` of find() are (name, path or None: too large), `dirty` are volumes."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -68,11 +68,11 @@ class FakeDiscovery:
         self.path.chmod(0o755)
         self.find([], [])
 
-    def find(self, entries, files, seconds=0, dirty=False):
+    def find(self, entries, files, seconds=0, dirty=()):
         listed = [{"name": name, "path": str(path) if path else None} | ({} if path else {"bytes": 1})
                   for name, path in files]
-        text = json.dumps({"entries": entries, "files": listed, "notes": [], "dirty": dirty,
-                           "seconds": seconds})
+        text = json.dumps({"entries": entries, "files": listed, "notes": [], "seconds": seconds,
+                           "dirty": bool(dirty), "dirty-volumes": list(dirty)})
         new = self.folder / "catalog.new"
         new.write_text(text)
         new.rename(self.folder / "catalog.json")

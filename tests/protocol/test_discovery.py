@@ -107,7 +107,8 @@ def test_debian(report, folder):
                      source="/boot/vmlinuz-6.1.0-13-amd64 on partition 1")
         expect_linux(found, "vmlinuz-6.1.0-9-amd64", problem=NOT_PREPARED)
         assert found.entry("disk") == {"kind": "mbr", "id": "disk", "title": "GRUB", "initrds": [],
-                                       "source": "the first sector", "machines": BIOS}
+                                       "source": "the first sector", "machines": BIOS,
+                                       "starts-linux": True}
         assert not found.notes and not found.index["dirty"]
         assert len(found.data) == 4, "one that is not prepared can be tried"
     with report.test("a disk with no prepared kernel says so of its own loader too"):
@@ -117,8 +118,11 @@ def test_debian(report, folder):
         with open(bare, "r+b") as file:
             file.write(b"\xeb\x63\x90".ljust(0x180, b"\0") + b"GRUB ")
         found = look(bare)
-        assert found.offered == [], found.offered
-        assert "setup/linux.sh" in found.entry("disk")["problem"]
+        assert found.offered == ["disk"] and found.entry("disk")["starts-linux"], found.index
+        with Daemon(folder / "bare", [target("a", bare)]).start() as daemon:
+            boot = wait_found(daemon)
+            assert offered(boot) == [] and len(boot["entries"]) == 3, boot
+            assert "setup/linux.sh" in boot["entries"][-1]["problem"], boot
     with report.test("what the configuration says of kernels"):
         found = look(disk, "--cmdline=root=/dev/sda1 rw")
         expect_linux(found, "vmlinuz-6.1.0-13-amd64", options="root=/dev/sda1 rw")
@@ -774,6 +778,45 @@ def test_daemon_stale(report, folder):
             assert not boot["stale"] and offered(boot) == [], boot
 
 
+def test_daemon_stale_volume(report, folder):
+    with report.test("of two filesystems one is dirty: the other one's kernels are those of now"):
+        one = make_ext4(folder / "one.ext4", debian_tree(), folder, ROOT)
+        tree = {"boot/vmlinuz-5.1": kernel("five"), "boot/initrd.img-5.1": initramfs("dracut"),
+                "etc/kernel/cmdline": f"root=UUID={BOOT}"}
+        two = make_ext4(folder / "two.ext4", tree, folder, BOOT)
+
+        def put(one, two, disk=folder / "both.img"):
+            new = make_disk(folder / "both.new", [(LINUX, one), (LINUX, two)])
+            with open(disk, "r+b" if disk.exists() else "xb") as file:
+                file.write(new.read_bytes())
+            return disk
+        disk = put(one, two)
+        with Daemon(folder / "volumes", [target("a", disk)]).start() as daemon:
+            clean = wait_found(daemon)
+            first = [item["id"] for item in clean["entries"]]
+            assert first == ["vmlinuz-6.1.0-13-amd64", "vmlinuz-6.1.0-9-amd64", "vmlinuz-5.1"], first
+            # a kernel goes here without a trace yet, and another one comes there
+            dirty = copy_while_mounted(
+                one, folder / "one.dirty", folder,
+                lambda top: ((top / "boot/vmlinuz-6.1.0-13-amd64").unlink(), write_more(top)))
+            tree |= {"boot/vmlinuz-5.2": kernel("five.2"), "boot/initrd.img-5.2": initramfs("dracut")}
+            put(dirty, make_ext4(folder / "two.new", tree, folder, BOOT))
+            rescan(daemon)
+            boot = boot_of(daemon)
+            assert boot["stale"], boot
+            seen = {item["id"]: item["seen_unix_seconds"] for item in boot["entries"]}
+            assert list(seen) == [*first[:2], "vmlinuz-5.2", "vmlinuz-5.1"], boot
+            assert seen[first[0]] == seen[first[1]] == clean["scanned_unix_seconds"], boot
+            assert seen["vmlinuz-5.1"] == seen["vmlinuz-5.2"] == boot["scanned_unix_seconds"], boot
+            assert offered(boot) == [first[0], "vmlinuz-5.2", "vmlinuz-5.1"], boot
+            put(one, folder / "two.new")  # it was mounted and unmounted meanwhile
+            rescan(daemon)
+            boot = boot_of(daemon)
+            assert not boot["stale"] and first[0] not in offered(boot), boot
+            assert {item["seen_unix_seconds"] for item in boot["entries"]} == \
+                {boot["scanned_unix_seconds"]}, boot
+
+
 def test_daemon_never_clean(report, folder):
     with report.test("a result that was never clean gives way to the next one"):
         root = make_ext4(folder / "never.ext4", debian_tree(), folder, ROOT)
@@ -870,6 +913,7 @@ def main():
         test_confinement(report, folder, debian)
         test_daemon(report, folder, debian)
         test_daemon_stale(report, folder)
+        test_daemon_stale_volume(report, folder)
         test_daemon_never_clean(report, folder)
         test_daemon_memory(report, folder, debian)
     test_real_debian(report)

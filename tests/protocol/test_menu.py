@@ -409,6 +409,19 @@ def test_reload(report, daemon):
         assert daemon.script("boot", OWN)[0] in (200, 503)
         daemon.wait_found()
         daemon.find()
+    with report.test("what is on a filesystem that was not unmounted is offered as it was seen before"):
+        key = daemon.key(ASKS)
+        daemon.find(linux("there", "On its own", 0, 1) | {"source": "there", "volume": "b"})
+        daemon.look_again(ASKS, key)
+        wait_for(lambda: "On its own\n" in daemon.page("menu", ASKS), 15, "rescan")
+        daemon.find(dirty=["b"])
+        daemon.look_again(ASKS, key)
+        wait_for(lambda: re.search(r"On its own, as it was on \d{4}-\d\d-\d\d \d\d:\d\d\n",
+                                   daemon.page("menu", ASKS)), 15, "rescan of a dirty filesystem")
+        script = daemon.page("menu", ASKS)
+        assert script.count(", as it was on ") == 1 and "a filesystem was not unmounted" in script, script
+        assert "kernel --name" in daemon.choose(ASKS, "entry:there", key)
+        daemon.find()
 
 
 def test_memory(report, daemon):

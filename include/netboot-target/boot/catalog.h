@@ -1,10 +1,9 @@
 /*
  * catalog.h - what can be booted from one disk: found by the helper process, offered by the
  * menu. Pure data, and the two ways it is made: in the helper from the disk's bytes, in the daemon
- * from what the helper wrote. A catalog is immutable once it is made, but for `stale` and the
- * notes, which tell of the latest look; files are shared.
+ * from what the helper wrote. A catalog is immutable once it is complete; files are shared.
  *
- *   disk ── netboot-target-discover ── stream ── boot_catalog_reader ── boot_catalog ── menu
+ *   disk ── netboot-target-discover ── index ── boot_catalog_read ── _complete ── menu
  *
  * Everything in it comes from a foreign disk. Strings are bounded, valid UTF-8 without control
  * characters; nothing else is promised, so whoever prints one into a script filters it.
@@ -21,6 +20,7 @@
 #define BOOT_CATALOG_ENTRIES_LIMIT 128u
 #define BOOT_CATALOG_FILES_LIMIT   256u
 #define BOOT_CATALOG_NOTES_LIMIT   64u
+#define BOOT_CATALOG_VOLUMES_LIMIT 64u
 #define BOOT_ENTRY_INITRDS_LIMIT   8u
 #define BOOT_ENTRY_ID_BYTES        65u   /* [a-z0-9._-]{1,64} and a NUL */
 #define BOOT_ENTRY_TITLE_BYTES     129u  /* 128 and a NUL */
@@ -78,7 +78,11 @@ struct boot_entry {
     char id[BOOT_ENTRY_ID_BYTES]; /* the same after a rescan and a restart */
     char title[BOOT_ENTRY_TITLE_BYTES];
     char *source;      /* where it was found: "/loader/entries/debian.conf on partition 2" */
+    char *volume;      /* which filesystem that is on; NULL: on none */
     unsigned machines; /* enum boot_machine bits */
+    bool starts_linux; /* a loader or boot code that starts nothing else, as far as one can tell */
+    uint64_t seen_unix_seconds; /* of this earlier look, for its filesystem is dirty now; 0: of the
+                                 * newest */
     /* BOOT_ENTRY_LINUX */
     unsigned kernel; /* index into files */
     unsigned initrds[BOOT_ENTRY_INITRDS_LIMIT];
@@ -102,8 +106,10 @@ struct boot_catalog {
     unsigned file_count;
     char **notes; /* sentences for the journal: what could not be read, in which partition, why */
     unsigned note_count;
-    bool
-        stale; /* a filesystem with kernels is marked dirty now: what is of it is older than that */
+    char **dirty; /* volumes that were not unmounted, and have a journal: nothing here is new of
+                   * them */
+    unsigned dirty_count;
+    bool stale; /* there are kernels on one of these, or there were */
     uint64_t scanned_unix_seconds;
     unsigned references; /* on the loop's thread only */
 };
@@ -113,6 +119,10 @@ void boot_catalog_unref(struct boot_catalog *catalog); /* NULL is accepted */
 DEFINE_CLEANUP(struct boot_catalog *, boot_catalog_unref)
 /* NULL: there is no entry of this id. A NULL catalog has none. */
 const struct boot_entry *boot_catalog_find(const struct boot_catalog *catalog, const char *id);
+/* Changes `id` where another entry has it. */
+void boot_catalog_make_id_unique(const struct boot_catalog *catalog, char id[BOOT_ENTRY_ID_BYTES]);
+/* A copy of a file's name, changed where another file has it. NULL: out of memory. */
+char *boot_catalog_make_name(const struct boot_catalog *catalog, const char *name);
 /* True for text without control characters that is valid UTF-8 and at most `limit` bytes long. */
 bool boot_catalog_text_is_clean(const char *text, size_t limit);
 
@@ -141,6 +151,19 @@ struct boot_deliveries {
 struct boot_catalog *boot_catalog_read(const void *index, size_t length,
                                        const struct boot_deliveries *deliveries,
                                        struct error *error);
+
+/* --- the look before -----------------------------------------------------------------------------
+ */
+
+/*
+ * Makes one look, which nobody else refers to yet, complete: what `before` (NULL: nothing) has of
+ * volumes that are dirty now comes over, as far as there is room for it; of what is too much for
+ * `memory_bytes` in all the oldest is listed only. Loaders that start Linux are not offered when no
+ * initramfs that was looked into holds iSCSI. Returns how many entries came over; -ENOMEM: it
+ * cannot be used.
+ */
+int boot_catalog_complete(struct boot_catalog *catalog, const struct boot_catalog *before,
+                          uint64_t memory_bytes);
 
 /* --- the command line
  * -----------------------------------------------------------------------------

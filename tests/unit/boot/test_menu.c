@@ -4,11 +4,11 @@
 static struct script made;
 
 static const struct boot_menu_entry entries[] = {
-    {BOOT_MENU_KERNELS, "entry:debian-6.1", "Debian GNU/Linux, 6.1",              NULL,                               false},
-    {BOOT_MENU_KERNELS, "entry:old",        "Old one",                            "not prepared: run setup/linux.sh", true },
-    {BOOT_MENU_KERNELS, "entry:big",        "Big one",                            "too large",                        false},
-    {BOOT_MENU_LOADERS, "disk",             "Whatever the disk starts by itself", NULL,                               false},
-    {BOOT_MENU_ITEMS,   "item:rescue",      "Rescue system",                      NULL,                               false},
+    {BOOT_MENU_KERNELS, "entry:debian-6.1", "Debian GNU/Linux, 6.1",              NULL,                               false, ""     },
+    {BOOT_MENU_KERNELS, "entry:old",        "Old one",                            "not prepared: run setup/linux.sh", true,  ""     },
+    {BOOT_MENU_KERNELS, "entry:big",        "Big one",                            "too large",                        false, "15:00"},
+    {BOOT_MENU_LOADERS, "disk",             "Whatever the disk starts by itself", NULL,                               false, ""     },
+    {BOOT_MENU_ITEMS,   "item:rescue",      "Rescue system",                      NULL,                               false, ""     },
 };
 
 static struct boot_menu begin(void)
@@ -37,6 +37,7 @@ static void test_offers_what_there_is(void **state)
     assert_has(text, "menu netboot-target: laptop LUN 3\n");
     assert_has(text, "item --gap -- Linux, kernel by HTTP\nitem -- e0 Debian GNU/Linux, 6.1\n");
     assert_has(text, "item -- e1 Old one (not prepared: run setup/linux.sh)\n");
+    assert_has(text, "item -- e2 Big one, as it was on 15:00 (too large)\n");
     assert_has(text, "item --gap -- Boot from the disk\nitem -- e3 Whatever");
     assert_has(text, "item --gap -- Others\nitem -- e4 Rescue system\n");
     assert_has(text, "choose --timeout ${wait} --default e3 choice && set wait 0 || goto stay\n");
@@ -132,7 +133,7 @@ static void test_titles_stay_text(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         const struct boot_menu_entry hostile[] = {
-            {BOOT_MENU_KERNELS, "entry:a", cases[i].title, cases[i].title, true}
+            {BOOT_MENU_KERNELS, "entry:a", cases[i].title, cases[i].title, true, ""}
         };
         struct boot_menu menu = begin();
         char line[200];

@@ -6,8 +6,13 @@
 #define HOSTILE_TEXT "\"><script>alert('1')</script>&amp;\\\\x0a\\xff\\u{202e}txt"
 
 static const struct status_boot_entry sample_boot_entries[] = {
-    {.id = "debian", .title = HOSTILE, .kind = "linux", .source = "/boot", .problem = ""     },
-    {.id = "disk",   .title = "GRUB",  .kind = "mbr",   .source = "",      .problem = HOSTILE},
+    {.id = "debian",  .title = HOSTILE, .kind = "linux", .source = "/boot", .problem = ""},
+    { .id = "disk",
+     .title = "GRUB",
+     .kind = "mbr",
+     .source = "",
+     .problem = HOSTILE,
+     .seen_unix_seconds = 1780000000},
 };
 static const char *const sample_boot_notes[] = {HOSTILE};
 

@@ -139,6 +139,7 @@ static void test_luns(void **state)
     assert_int_equal(number(boot, "scanned_unix_seconds"), 1790000001);
     const json_t *entry = json_array_get(json_object_get(boot, "entries"), 1);
     assert_string_equal(text(entry, "kind"), "mbr");
+    assert_int_equal(number(entry, "seen_unix_seconds"), 1780000000);
     assert_string_equal(text(entry, "problem"), HOSTILE_TEXT);
     assert_int_equal(json_array_size(json_object_get(boot, "notes")), 1);
     lun = json_array_get(luns, 1);
