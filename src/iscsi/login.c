@@ -109,7 +109,7 @@ static const struct {
     [REFUSE_NO_TARGET_NAME] = {2, 0x07, "TargetName is missing"                                                     },
     [REFUSE_SESSION_TYPE] = {2, 0x09, "SessionType is neither Normal nor Discovery"                               },
     [REFUSE_NO_SESSION] = {2, 0x0a, "a second connection for a session; one is all we hold"                     },
-    [REFUSE_PUT_OFF] = {3, 0x01, "the server takes no new logins for now"                                    },
+    [REFUSE_PUT_OFF] = {3, 0x01, "serving is switched off, or the server is ending"                          },
     [REFUSE_NOT_READY] = {3, 0x01, "the target's disks are not all open yet"                                   },
     [REFUSE_CHANGING_HANDS] = {3, 0x01, "the target's owner is just being released"                                 },
     [REFUSE_SESSIONS] = {3, 0x02, "the initiator has too many sessions"                                       },

@@ -240,7 +240,8 @@ static const struct cause {
      "Another PXE server, {foreign}, answers on this network and won: switch it off for this "
      "machine."},
     {AT(JOURNAL_OFFER), false, lacks_an_address,
-     "No DHCP server gave it an address, and beside others we give none."},
+     "No DHCP server gave it an address, and beside others we give none: look after the network's "
+     "DHCP server, or write an address for this machine into its line of clients."},
     {AT(JOURNAL_OFFER), false, gives_address,
      "Our answers do not get there: a filter between, or a switch port that blocks for 30 s after "
      "each link-up (spanning tree)."},
@@ -307,7 +308,8 @@ static const struct cause {
     {IPXE, false, heard_another,
      "Another PXE server, {foreign}, names iPXE another script: switch it off for this machine."},
     {AT(JOURNAL_IPXE_OFFER), false, lacks_an_address,
-     "No DHCP server gave iPXE an address, and beside others we give none."},
+     "No DHCP server gave iPXE an address, and beside others we give none: look after the "
+     "network's DHCP server, or write an address for this machine into its line of clients."},
     {AT(JOURNAL_IPXE_OFFER), false, NULL,
      "The TCP port of the boot HTTP server is filtered: open it in the firewall (boot.http-listen, "
      "80 by default)."},
@@ -333,8 +335,12 @@ static const struct cause {
      "router between."},
     {AT(JOURNAL_SCRIPT), false, NULL,
      "Someone at the machine stopped it, or it was switched off: its screen tells."},
+    {AT(JOURNAL_OS_LOGIN_REFUSED), true, is_status_0201,
+     "CHAP failed: {initiator} sent another name or secret than the target's, or none ({detail}). "
+     "Prepare the system once more by the server's setup script (docs/os), which writes them."},
     {REFUSED, true, is_status_0201,
-     "CHAP failed: {initiator} sent another name or secret than the target's, or none ({detail})."},
+     "CHAP failed: {initiator} sent another name or secret than the target's, or none ({detail}). "
+     "Ours are in the file that the status names with the target."},
     {REFUSED, true, is_status_0202,
      "{initiator} may not use this target: {detail}."},
     {REFUSED, true, is_status_0203,
@@ -344,7 +350,8 @@ static const struct cause {
     {REFUSED, true, NULL,
      "Refused: {detail}."},
     {AT(JOURNAL_LOGIN_BROKEN), false, was_mutual,
-     "It did not accept our CHAP answer: the target-secret that it holds is another than ours."},
+     "It did not accept our CHAP answer: the target-secret that it holds is another than ours, "
+     "which is in the file that the status names with the target."},
     {AT(JOURNAL_LOGIN_BROKEN) | AT(JOURNAL_LOGIN) | AT(JOURNAL_OS_LOGIN), false, NULL,
      "The connection was lost: the cable, the switch port, or the machine was switched off."},
     {AT(JOURNAL_LOGIN) | AT(JOURNAL_OS_LOGIN), false, NULL,

@@ -418,6 +418,7 @@ TEST(test_wrong_chap_secret)
          .detail = "authentication failed");
     assert_stopped(fixture, "CHAP failed: iqn.2010-04.org.ipxe:52-54-00-ab-cd-ef sent another name "
                             "or secret");
+    assert_says(fixture, "in the file that the status names with the target");
     assert_int_equal(fixture->report.cause_count, 1);
 }
 
@@ -503,6 +504,7 @@ TEST(test_system_refused)
     STEP(fixture, .step = JOURNAL_OS_LOGIN_REFUSED, .status_class = 2, .status_detail = 1,
          .detail = "the target asks for CHAP and the initiator did not offer it");
     assert_stopped(fixture, "CHAP failed");
+    assert_says(fixture, "Prepare the system once more by the server's setup script");
 }
 
 TEST(test_system_reads_nothing)

@@ -89,7 +89,9 @@ static void test_lines(void **state)
     assert_true(line.is_trouble);
     assert_string_equal(line.text,
                         "boot stopped: its boot file was named to it (undionly.kpxe). Most likely: "
-                        "No DHCP server gave it an address, and beside others we give none. "
+                        "No DHCP server gave it an address, and beside others we give none: look "
+                        "after the network's DHCP server, or write an address for this machine "
+                        "into its line of clients. "
                         "client=52:54:00:ab:cd:ef address=192.168.200.7 interface=eth0");
     assert_false(journal_next_line(fixture.journal, &line));
     finish(&fixture);
