@@ -23,6 +23,10 @@
 #define PROVER    "server"
 #define PROOF     "target-secret-of-16"
 
+/* What a first request says of itself. */
+#define NAMES     "InitiatorName=" INITIATOR "\nTargetName=" TARGET "\nSessionType=Normal\n"
+#define DISCOVERY "InitiatorName=" INITIATOR "\nSessionType=Discovery\n"
+
 /* Flags of byte 1 */
 #define T(csg, nsg) (BHS_FINAL | (csg) << 2 | (nsg))
 #define STAY(csg)   ((csg) << 2)
