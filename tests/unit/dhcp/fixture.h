@@ -19,6 +19,7 @@
 #define NAMED_ADDRESS 0xc0a8c84du
 
 static const uint8_t OWN_MAC[6] = {0x02, 0, 0, 0, 0, 0x10};
+static const uint8_t OTHER_MAC[6] = {0x52, 0x54, 0, 9, 9, 9};
 static const uint8_t STRANGER_MAC[6] = {0x02, 0, 0, 0, 0, 0x99};
 
 struct fixture {
@@ -79,6 +80,22 @@ static inline struct dhcp_settings settings_for(enum dhcp_role role)
 {
     struct dhcp_settings settings = {.role = role, .own_address = OWN_ADDRESS, .netmask = NETMASK};
     memcpy(settings.own_mac, OWN_MAC, sizeof OWN_MAC);
+    return settings;
+}
+
+static inline struct dhcp_named_client named_by_mac(uint32_t address)
+{
+    struct dhcp_named_client client = {.has_mac = true, .address = address};
+    memcpy(client.mac, CLIENT_MAC, sizeof client.mac);
+    return client;
+}
+
+static inline struct dhcp_settings settings_with(const struct dhcp_named_client *client,
+                                                 enum dhcp_role role)
+{
+    struct dhcp_settings settings = settings_for(role);
+    settings.clients = client;
+    settings.client_count = 1;
     return settings;
 }
 
@@ -154,6 +171,13 @@ static inline void expect_silence(const struct fixture *f, enum dhcp_silence sil
     assert_int_equal(f->event.silence, silence);
 }
 
+static inline void expect_no_answer(struct fixture *f, struct packet *packet,
+                                    enum dhcp_silence silence)
+{
+    deliver(f, packet);
+    expect_silence(f, silence);
+}
+
 /* What holds for every answer but a NAK. */
 static inline void expect_common(const struct fixture *f, enum dhcp_message_type type,
                                  const char *boot)
@@ -186,4 +210,40 @@ static inline void expect_broadcast(const struct fixture *f)
     assert_int_equal(f->output.to_port, DHCP_PORT_CLIENT);
     assert_int_equal(f->output.from_port, DHCP_PORT_SERVER);
     assert_int_equal(f->output.from_address, OWN_ADDRESS);
+}
+
+/* ── a server gives an address ───────────────────────────────────────────────────────────────── */
+
+static inline uint32_t offered_to(struct fixture *f, const uint8_t mac[6])
+{
+    struct packet packet;
+    packet_ipconfig(&packet, DHCP_DISCOVER);
+    memcpy(packet.data + 28, mac, 6);
+    assert_true(deliver_probed(f, &packet));
+    assert_int_equal(f->reply.type, DHCP_OFFER);
+    return f->reply.your_address;
+}
+
+/* An OFFER of ours taken: what every client does. */
+static inline bool request(struct fixture *f, struct packet *packet, uint32_t address)
+{
+    packet_option_u32(packet, DHCP_OPTION_SERVER_ID, OWN_ADDRESS);
+    packet_option_u32(packet, DHCP_OPTION_REQUESTED_ADDRESS, address);
+    return deliver(f, packet);
+}
+
+static inline void expect_settings(struct fixture *f)
+{
+    assert_int_equal(dhcp_message_option_u32(&f->reply, DHCP_OPTION_SUBNET_MASK), NETMASK);
+    assert_int_equal(dhcp_message_option_u32(&f->reply, DHCP_OPTION_BROADCAST_ADDRESS),
+                     OWN_ADDRESS | ~NETMASK);
+}
+
+static inline void expect_lease(struct fixture *f)
+{
+    assert_int_equal(dhcp_message_option_u32(&f->reply, DHCP_OPTION_LEASE_TIME), 0xffffffff);
+    assert_int_equal(f->reply.your_address & NETMASK, OWN_ADDRESS & NETMASK);
+    assert_int_not_equal(f->reply.your_address, OWN_ADDRESS);
+    expect_settings(f);
+    assert_int_equal(f->event.address, f->reply.your_address);
 }

@@ -100,6 +100,16 @@ static inline void packet_edk2(struct packet *packet, enum dhcp_message_type typ
     packet_class(packet, word, architecture, "003000");
 }
 
+static inline void packet_ovmf(struct packet *packet, enum dhcp_message_type type)
+{
+    packet_edk2(packet, type, "PXEClient", 7);
+}
+
+static inline void packet_ovmf_http(struct packet *packet, enum dhcp_message_type type)
+{
+    packet_edk2(packet, type, "HTTPClient", 16);
+}
+
 /* A BIOS ROM of the PXE 2.1 days. */
 static inline void packet_bios_rom(struct packet *packet, enum dhcp_message_type type)
 {

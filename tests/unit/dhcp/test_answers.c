@@ -33,7 +33,7 @@ static void test_proxy_edk2(void **state)
     struct fixture f;
     struct packet packet;
     fixture_begin(&f, DHCP_ROLE_PROXY);
-    packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 7);
+    packet_ovmf(&packet, DHCP_DISCOVER);
     assert_true(deliver(&f, &packet));
     expect_common(&f, DHCP_OFFER, "snponly.efi");
     assert_int_equal(f.reply.your_address, 0);
@@ -50,7 +50,7 @@ static void test_proxy_http_boot(void **state)
     struct fixture f;
     struct packet packet;
     fixture_begin(&f, DHCP_ROLE_PROXY);
-    packet_edk2(&packet, DHCP_DISCOVER, "HTTPClient", 16);
+    packet_ovmf_http(&packet, DHCP_DISCOVER);
     assert_true(deliver(&f, &packet));
     expect_common(&f, DHCP_OFFER, "http://192.168.200.1/snponly.efi");
     assert_int_equal(f.reply.your_address, 0);
@@ -87,33 +87,25 @@ static void test_proxy_is_silent(void **state)
     struct packet packet;
     fixture_begin(&f, DHCP_ROLE_PROXY);
     packet_ipconfig(&packet, DHCP_DISCOVER);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_NO_BOOT_CLIENT);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_NO_BOOT_CLIENT);
     packet_dhclient(&packet, DHCP_DISCOVER);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_NO_BOOT_CLIENT);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_NO_BOOT_CLIENT);
     packet_bios_rom(&packet, DHCP_INFORM);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_NOT_FOR_PORT);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_NOT_FOR_PORT);
     packet_bios_rom(&packet, DHCP_REQUEST); /* INIT-REBOOT: not ours to confirm */
     packet_option_u32(&packet, DHCP_OPTION_REQUESTED_ADDRESS, 0xc0a8c832);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_NOT_FOR_PORT);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_NOT_FOR_PORT);
     packet_bios_rom(&packet, DHCP_DISCOVER);
     packet.data[0] = 2; /* a reply */
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_NOT_A_REQUEST);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_NOT_A_REQUEST);
     packet_bios_rom(&packet, DHCP_BOOTP);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_NOT_A_REQUEST);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_NOT_A_REQUEST);
     packet_bios_rom(&packet, DHCP_DISCOVER);
     packet.data[2] = 16;
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_HARDWARE);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_HARDWARE);
     packet_bios_rom(&packet, DHCP_DISCOVER);
     packet.data[236] = 0;
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_NOT_A_REQUEST);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_NOT_A_REQUEST);
     packet_bios_rom(&packet, DHCP_DISCOVER);
     memcpy(packet.data + 28, OWN_MAC, 6); /* our own broadcast, back again */
     assert_false(deliver(&f, &packet));
@@ -127,15 +119,13 @@ static void test_off(void **state)
     struct packet packet;
     fixture_begin(&f, DHCP_ROLE_OFF);
     packet_bios_rom(&packet, DHCP_DISCOVER);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_OFF);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_OFF);
     fixture_end(&f);
     struct dhcp_settings no_address = settings_for(DHCP_ROLE_PROXY);
     no_address.own_address = 0;
     fixture_begin_with(&f, &no_address);
     packet_bios_rom(&packet, DHCP_DISCOVER);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_OFF);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_OFF);
     fixture_end(&f);
 }
 
@@ -180,12 +170,10 @@ static void test_no_boot_file(void **state)
     fixture_begin(&f, DHCP_ROLE_PROXY);
     f.no_file_for = 0x0e;
     packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 0x0e);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_NO_BOOT_FILE);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_NO_BOOT_FILE);
     f.no_file_why = DHCP_SILENCE_NOT_SERVING; /* the source knows why */
     packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 0x0e);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_NOT_SERVING);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_NOT_SERVING);
     packet_begin(&packet, DHCP_DISCOVER, 0); /* as old as it gets: no 93, no Arch, no 97 */
     packet_string(&packet, DHCP_OPTION_VENDOR_CLASS, "PXEClient");
     assert_true(deliver(&f, &packet));
@@ -197,15 +185,13 @@ static void test_no_boot_file(void **state)
 static void test_style_per_client(void **state)
 {
     (void)state;
-    struct dhcp_named_client client = {.has_mac = true, .style = DHCP_PXE_DIRECT};
-    memcpy(client.mac, CLIENT_MAC, 6);
-    struct dhcp_settings settings = settings_for(DHCP_ROLE_PROXY);
-    settings.clients = &client;
-    settings.client_count = 1;
+    struct dhcp_named_client client = named_by_mac(0);
+    client.style = DHCP_PXE_DIRECT;
+    struct dhcp_settings settings = settings_with(&client, DHCP_ROLE_PROXY);
     struct fixture f;
     struct packet packet;
     fixture_begin_with(&f, &settings);
-    packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 7);
+    packet_ovmf(&packet, DHCP_DISCOVER);
     assert_true(deliver(&f, &packet));
     expect_option(&f, DHCP_OPTION_VENDOR_SPECIFIC, USE_THE_FILE, sizeof USE_THE_FILE);
     packet_ipxe(&packet, DHCP_DISCOVER, 7); /* concerns firmware alone */
@@ -259,8 +245,7 @@ static void test_relays_that_cannot_be(void **state)
         struct packet packet;
         packet_bios_rom(&packet, DHCP_DISCOVER);
         store_be32(packet.data + 24, addresses[i]);
-        deliver(&f, &packet);
-        expect_silence(&f, DHCP_SILENCE_NOT_A_REQUEST);
+        expect_no_answer(&f, &packet, DHCP_SILENCE_NOT_A_REQUEST);
     }
     fixture_end(&f);
 }
@@ -301,7 +286,7 @@ static void test_boot_server_edk2(void **state)
     struct packet packet;
     fixture_begin(&f, DHCP_ROLE_PROXY);
     come_to_4011(&f, 0xc0a8c820, 4011);
-    packet_edk2(&packet, DHCP_REQUEST, "PXEClient", 7);
+    packet_ovmf(&packet, DHCP_REQUEST);
     store_be32(packet.data + 12, 0xc0a8c820);
     store_be16(packet.data + 10, 0);
     assert_true(deliver(&f, &packet));
@@ -351,8 +336,7 @@ static void test_boot_server_item(void **state)
     f.arrival.local_address = 0; /* to all boot servers: the item of somebody else's menu */
     packet_bios_rom(&packet, DHCP_REQUEST);
     packet_option(&packet, DHCP_OPTION_VENDOR_SPECIFIC, asked, sizeof asked);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_OTHER_SERVER);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_OTHER_SERVER);
     packet_bios_rom(&packet, DHCP_INFORM);
     assert_true(deliver(&f, &packet));
     expect_common(&f, DHCP_ACK, "undionly.kpxe");
@@ -367,15 +351,12 @@ static void test_boot_server_is_silent(void **state)
     fixture_begin(&f, DHCP_ROLE_PROXY);
     come_to_4011(&f, 0xc0a8c820, 68);
     packet_bios_rom(&packet, DHCP_DISCOVER);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_NOT_FOR_PORT);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_NOT_FOR_PORT);
     packet_dhclient(&packet, DHCP_REQUEST);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_NOT_FOR_PORT);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_NOT_FOR_PORT);
     packet_bios_rom(&packet, DHCP_REQUEST);
     packet_option_u32(&packet, DHCP_OPTION_SERVER_ID, OTHER_SERVER);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_OTHER_SERVER);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_OTHER_SERVER);
     fixture_end(&f);
 }
 
@@ -387,15 +368,14 @@ static void test_boot_server_from_off_the_link(void **state)
     struct packet packet;
     fixture_begin(&f, DHCP_ROLE_PROXY);
     come_to_4011(&f, 0x0a000020, 4011);
-    packet_edk2(&packet, DHCP_REQUEST, "PXEClient", 7);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_UNKNOWN_SENDER);
+    packet_ovmf(&packet, DHCP_REQUEST);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_UNKNOWN_SENDER);
     f.arrival = (struct dhcp_arrival){.port = DHCP_PORT_SERVER, .local_address = OWN_ADDRESS};
-    packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 7);
+    packet_ovmf(&packet, DHCP_DISCOVER);
     store_be32(packet.data + 24, 0x0a000001);
     assert_true(deliver(&f, &packet));
     come_to_4011(&f, 0x0a000020, 4011);
-    packet_edk2(&packet, DHCP_REQUEST, "PXEClient", 7);
+    packet_ovmf(&packet, DHCP_REQUEST);
     assert_true(deliver(&f, &packet));
     assert_int_equal(f.output.to_address, 0x0a000020);
     fixture_end(&f);
@@ -491,18 +471,17 @@ static void test_loop_of_firmware(void **state)
     struct packet packet;
     fixture_begin(&f, DHCP_ROLE_PROXY);
     for (int i = 0; i < 3; i++) {
-        packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 7);
+        packet_ovmf(&packet, DHCP_DISCOVER);
         assert_true(deliver(&f, &packet));
         load(&f);
         assert_int_equal(f.count_of[DHCP_EVENT_LOOP], i == 2);
     }
     assert_string_equal(f.event.boot, "snponly.efi");
     assert_memory_equal(f.event.client.mac, CLIENT_MAC, 6);
-    packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 7);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_LOOP);
+    packet_ovmf(&packet, DHCP_DISCOVER);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_LOOP);
     f.now_ms += 300000; /* somebody may have changed something */
-    packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 7);
+    packet_ovmf(&packet, DHCP_DISCOVER);
     assert_true(deliver(&f, &packet));
     fixture_end(&f);
 }
@@ -515,7 +494,7 @@ static void test_progress_is_no_loop(void **state)
         struct packet packet;
         fixture_begin(&f, DHCP_ROLE_PROXY);
         for (int i = 0; i < 4; i++) {
-            packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 7);
+            packet_ovmf(&packet, DHCP_DISCOVER);
             assert_true(deliver(&f, &packet));
             load(&f);
             assert_int_equal(f.count_of[DHCP_EVENT_LOOP], 0);

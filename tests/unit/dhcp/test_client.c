@@ -26,7 +26,7 @@ static void test_firmware(void **state)
 {
     (void)state;
     struct packet packet;
-    packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 7);
+    packet_ovmf(&packet, DHCP_DISCOVER);
     struct dhcp_client client = recognise(&packet);
     assert_int_equal(client.class, DHCP_CLIENT_PXE);
     assert_int_equal(client.architecture_code, 7);
@@ -34,7 +34,7 @@ static void test_firmware(void **state)
     assert_true(client.has_uuid);
     assert_memory_equal(client.uuid, CLIENT_UUID, 16);
 
-    packet_edk2(&packet, DHCP_DISCOVER, "HTTPClient", 16);
+    packet_ovmf_http(&packet, DHCP_DISCOVER);
     client = recognise(&packet);
     assert_int_equal(client.class, DHCP_CLIENT_HTTP);
     assert_int_equal(client.architecture->firmware, DHCP_FIRMWARE_UEFI_HTTP);

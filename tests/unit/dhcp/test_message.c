@@ -26,7 +26,7 @@ static void test_header(void **state)
     (void)state;
     struct packet packet;
     struct dhcp_message message;
-    packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 7);
+    packet_ovmf(&packet, DHCP_DISCOVER);
     packet_end(&packet);
     store_be32(packet.data + 24, 0x0a000001);
     memcpy(packet.data + 108, "old.file", 9);

@@ -500,7 +500,7 @@ static void informs(struct packet *packet)
 
 static void firmware_informs(struct packet *packet)
 {
-    packet_edk2(packet, DHCP_INFORM, "PXEClient", 7);
+    packet_ovmf(packet, DHCP_INFORM);
     store_be32(packet->data + 12, CLIENT_ADDRESS);
 }
 

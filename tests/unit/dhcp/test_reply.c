@@ -141,8 +141,7 @@ static void test_too_long(void **state)
     packet_begin(&packet, DHCP_DISCOVER, 0);
     packet_string(&packet, DHCP_OPTION_VENDOR_CLASS, "PXEClient");
     packet_option(&packet, DHCP_OPTION_RELAY_AGENT, agent, sizeof agent);
-    deliver(&f, &packet);
-    expect_silence(&f, DHCP_SILENCE_TOO_LONG);
+    expect_no_answer(&f, &packet, DHCP_SILENCE_TOO_LONG);
     fixture_end(&f);
 }
 
@@ -155,7 +154,7 @@ static void test_long_agent_option_comes_back_whole(void **state)
     memset(agent, 'a', sizeof agent);
     memset(second, 'b', sizeof second);
     fixture_begin(&f, DHCP_ROLE_PROXY);
-    packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 7);
+    packet_ovmf(&packet, DHCP_DISCOVER);
     packet_option(&packet, DHCP_OPTION_RELAY_AGENT, agent, sizeof agent);
     packet_option(&packet, DHCP_OPTION_RELAY_AGENT, second, sizeof second);
     assert_true(deliver(&f, &packet));

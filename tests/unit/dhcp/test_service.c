@@ -90,9 +90,7 @@ static void test_known_clients_in_a_flood(void **state)
         struct dhcp_named_client client = {.has_mac = true};
         client.mac[0] = 0x02;
         store_be32(client.mac + 2, 0xffffff01);
-        struct dhcp_settings settings = settings_for(roles[i]);
-        settings.clients = &client;
-        settings.client_count = 1;
+        struct dhcp_settings settings = settings_with(&client, roles[i]);
         const uint8_t loaded[6] = {0x02, 0, 0xff, 0xff, 0xff, 0x02};
         struct fixture f;
         uint32_t number = 0;
@@ -113,11 +111,8 @@ static void test_known_clients_in_a_flood(void **state)
 static void test_known_clients_are_probed_in_a_flood(void **state)
 {
     (void)state;
-    struct dhcp_named_client client = {.has_mac = true};
-    memcpy(client.mac, CLIENT_MAC, 6);
-    struct dhcp_settings settings = settings_for(DHCP_ROLE_SERVER);
-    settings.clients = &client;
-    settings.client_count = 1;
+    struct dhcp_named_client client = named_by_mac(0);
+    struct dhcp_settings settings = settings_with(&client, DHCP_ROLE_SERVER);
     struct fixture f;
     struct packet packet;
     fixture_begin_with(&f, &settings);
@@ -142,10 +137,10 @@ static void test_whose_address(void **state)
     uint8_t mac[6];
     fixture_begin(&f, DHCP_ROLE_PROXY);
     assert_false(dhcp_service_client_at(f.service, 0xc0a8c820, mac));
-    packet_edk2(&packet, DHCP_DISCOVER, "PXEClient", 7);
+    packet_ovmf(&packet, DHCP_DISCOVER);
     assert_true(deliver(&f, &packet));
     assert_false(dhcp_service_client_at(f.service, 0, mac));
-    packet_edk2(&packet, DHCP_REQUEST, "PXEClient", 7); /* overheard: what another server gave */
+    packet_ovmf(&packet, DHCP_REQUEST); /* overheard: what another server gave */
     packet_option_u32(&packet, DHCP_OPTION_SERVER_ID, OTHER_SERVER);
     packet_option_u32(&packet, DHCP_OPTION_REQUESTED_ADDRESS, 0xc0a8c820);
     assert_false(deliver(&f, &packet));
@@ -302,12 +297,8 @@ static void test_settings_are_copied(void **state)
 {
     (void)state;
     struct dhcp_named_client *client = calloc(1, sizeof *client);
-    client->has_mac = true;
-    client->address = NAMED_ADDRESS;
-    memcpy(client->mac, CLIENT_MAC, 6);
-    struct dhcp_settings settings = settings_for(DHCP_ROLE_PROXY);
-    settings.clients = client;
-    settings.client_count = 1;
+    *client = named_by_mac(NAMED_ADDRESS);
+    struct dhcp_settings settings = settings_with(client, DHCP_ROLE_PROXY);
     struct fixture f;
     struct packet packet;
     fixture_begin_with(&f, &settings);
