@@ -1,13 +1,11 @@
 """The Debian package: built by CPack, and a clean Debian 12 to install it in."""
 import contextlib
-import os
 import tempfile
 from pathlib import Path
 
 from .image import CACHE, SOURCES, locked
 from .process import TOP, run
 from .report import step
-from .small_debian import small_path
 
 BUILD = TOP / "build/release"
 NAME = "netboot-target"
@@ -16,9 +14,8 @@ NAME = "netboot-target"
 def build_package(folder, version=None):
     """Packs what is built; gives the .deb. `version`: another one than the project's."""
     words = ["-R", version] if version else []
-    with tempfile.TemporaryDirectory() as programs:
-        run("cpack", "-G", "DEB", "--config", BUILD / "CPackConfig.cmake", "-B", folder, *words,
-            cwd=BUILD, timeout=900, env={**os.environ, "PATH": small_path(Path(programs) / "bin", "build")})
+    run("cpack", "-G", "DEB", "--config", BUILD / "CPackConfig.cmake", "-B", folder, *words,
+        cwd=BUILD, timeout=900)
     package, = folder.glob(f"*_{version}-*.deb" if version else "*.deb")
     return package
 
