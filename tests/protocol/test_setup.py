@@ -193,6 +193,8 @@ def powershell(report, server):
         order = inside["Install-Setup"]
         expect([name for name in order if name in steps] == steps, order)
         expect(order.index("Write-State") < order.index("Set-Initiator") < order.index("Restore-Setup"), order)
+        expect("if ($again) {" in text and text.index("if ($again) {") < text.index("        Restore-Setup"),
+               "a later install that fails takes the first one back")
         for name in "Set-Number", "Set-AutomaticPageFile", "New-CimInstance", "powercfg.exe", "Remove-State":
             expect(name in inside["Restore-Setup"], f"{name} is not restored")
         for name in "Install-Setup", "Uninstall-Setup", "Test-Setup", "Connect-Disk", "Disconnect-Disk":
@@ -394,6 +396,24 @@ def linux_failures(report, script, name, folder):
         same(before, root.fingerprint(*FOLDERS))
 
 
+def linux_fails_again(report, script, folder):
+    root = fedora(folder)
+    with report.test("an install that fails takes nothing of an earlier one away: the disk may be booted by that"):
+        runs(root, script, "", 0, "Done:")
+        root.write("/boot/initramfs-6.9.img", "made by somebody else\n")
+        root.write("/state/generator-fails")
+        between = root.fingerprint(*FOLDERS)
+        for _ in range(2):
+            runs(root, script, "", 1, "What an earlier install made stays")
+            same(between, root.fingerprint(*FOLDERS))
+        root.path("/state/generator-fails").unlink()
+        runs(root, script, "", 0, "making /boot/initramfs-6.9.img anew")
+        runs(root, script, "check", 0, "Prepared")
+        runs(root, script, "uninstall", 0, "Done:")
+        expect(root.read("/boot/initramfs-6.9.img") == "usr/lib/systemd/systemd\n", "iSCSI is in it still")
+        expect(root.read("/state/packages") == "bash\n", root.read("/state/packages"))
+
+
 def linux_updates(report, script, folder):
     """Between install and uninstall life goes on."""
     root = fedora(folder)
@@ -405,6 +425,18 @@ def linux_updates(report, script, folder):
         root.write("/boot/initramfs-6.9.img", root.read("/boot/initramfs-6.9.img") + "a newer driver\n")
         runs(root, script, "uninstall", 0, "making /boot/initramfs-6.10.img anew")
         for kernel in "6.9", "6.10":
+            found = root.read(f"/boot/initramfs-{kernel}.img")
+            expect(found == "usr/lib/systemd/systemd\n", found)
+    with report.test("nor are they after one more install, and an image that holds our files is no copy"):
+        runs(root, script, "", 0, "Done:")
+        root.write("/lib/modules/6.11/modules.dep")
+        root.command("/stand-in/dracut", "--force", "--quiet", "/boot/initramfs-6.11.img", "6.11")
+        root.write("/boot/initramfs-6.9.img", root.read("/boot/initramfs-6.9.img") + "a newer driver\n")
+        runs(root, script, "", 0, "Done:")
+        output = runs(root, script, "uninstall", 0, "making /boot/initramfs-6.9.img anew")
+        expect("making /boot/initramfs-6.11.img anew" in output, output)
+        expect("making /boot/initramfs-6.10.img anew" not in output, output)
+        for kernel in "6.9", "6.10", "6.11":
             found = root.read(f"/boot/initramfs-{kernel}.img")
             expect(found == "usr/lib/systemd/systemd\n", found)
     with report.test("packages that something else needs now are not removed"):
@@ -504,6 +536,15 @@ def freebsd_failures(report, script, folder):
     with report.test("FreeBSD: names of disks that another machine does not have are told"):
         root.write("/etc/fstab", "/dev/ada0p2 / ufs rw 1 1\n")
         runs(root, script, "", 0, "mounts / from /dev/ada0p2")
+    with report.test("FreeBSD: an install that fails takes nothing of an earlier one away"):
+        root.write("/etc/rc.conf", "")
+        root.write("/state/sysrc-fails")
+        between = root.fingerprint(*FOLDERS)
+        runs(root, script, "", 1, "What an earlier install made stays")
+        same(between, root.fingerprint(*FOLDERS))
+        root.path("/state/sysrc-fails").unlink()
+        runs(root, script, "", 0, "Done:")
+        runs(root, script, "check", 0, "Prepared")
     with report.test("FreeBSD: another system is refused"):
         root.stand_in("uname", "echo Linux\n")
         runs(root, script, "", 1, "not FreeBSD")
@@ -530,6 +571,7 @@ def main():
             linux(report, script, name, folder / name)
         for name in "Debian", "Fedora", "Arch":
             linux_failures(report, script, name, folder / f"{name}-fails")
+        linux_fails_again(report, script, folder / "fails-again")
         linux_updates(report, script, folder / "updates")
         freebsd(report, bsd_script, folder / "FreeBSD")
         freebsd_failures(report, bsd_script, folder / "FreeBSD-fails")

@@ -160,10 +160,15 @@ install_steps() {
 install() {
     need_root
     look_ahead
+    again=
+    [ ! -e $state/manifest ] || again=yes
     mkdir -p $state || die "cannot write to $state"
     chmod 700 $state
     touch $state/manifest
     if ! install_steps; then
+        [ -z "$again" ] ||
+            die "A step failed. What an earlier install made stays. Mend what is said above and run" \
+                "install again, or uninstall."
         say "A step failed. Everything is put back." >&2
         take_back
         exit 1

@@ -12,7 +12,7 @@
 #   disconnect   logs out of it again
 #
 # It holds secrets: keep it as private as a password. Install keeps what it replaces in
-# /var/lib/netboot-initiator, and puts it back by itself when a step fails.
+# /var/lib/netboot-initiator, and puts it back by itself when a step of the first run fails.
 
 set -u
 umask 022
@@ -597,16 +597,21 @@ keep_images() {
     images >$state/work/images
     while read -r image; do
         recorded image | sed 's/^[^ ]* //' | grep -qxF -e "$image" && continue
+        # Of a kernel that came later: made with what an earlier run wrote.
+        [ -n "$again" ] && image_is_ready "$image" $state/work/list && continue
         say "keeping a copy of $image"
         keep_copy "$image" && record image none "$image" || return
     done <$state/work/images
 }
 
-# Notes what each kept image is now, to know later whether somebody else made it anew.
+# Notes what each kept image is now, to know later whether somebody else made it anew. Who once did
+# knows more than our copy: it will not come back, whatever we made since.
 note_images() {
     [ -e $state/manifest ] || return 0
-    recorded image | while read -r _ image; do
-        [ ! -e "$image" ] || printf 'image %s %s\n' "$(sum_of "$image")" "$image"
+    recorded image | while read -r sum image; do
+        [ -e "$image" ] || continue
+        ! grep -qxF -e "$image" $state/work/untouched || sum=$(sum_of "$image")
+        printf 'image %s %s\n' "$sum" "$image"
     done >$state/work/notes
     grep -v '^image ' $state/manifest >$state/work/manifest
     cat $state/work/notes >>$state/work/manifest
@@ -697,7 +702,7 @@ ostree_images_are_old() {
     done
 }
 
-# Which images are still those that install made; asked before anything is taken back.
+# Which images are still those that install made; asked before anything is changed.
 list_untouched_images() {
     recorded image | while read -r sum image; do
         [ ! -e "$image" ] || { [ "$sum" != none ] && [ "$(sum_of "$image")" != "$sum" ]; } ||
@@ -755,7 +760,7 @@ look_ahead() {
 }
 
 install_steps() {
-    keep_images || return
+    keep_images && list_untouched_images || return
     for file in $(all_files); do
         write_file "$file" || return
     done
@@ -785,10 +790,18 @@ install() {
     need_root
     look_ahead
     say "This system makes its initramfs with $generator."
+    # A run that was cut short leaves its folder for work.
+    again=
+    [ ! -e $state/manifest ] || [ -e $state/work ] || again=yes
     mkdir -p $state/work || die "cannot write to $state"
     chmod 700 $state
     touch $state/manifest
     if ! install_steps; then
+        if [ -n "$again" ]; then
+            rm -rf $state/work
+            die "A step failed. What an earlier install made stays. Mend what is said above and run" \
+                "install again, or uninstall."
+        fi
         say "A step failed. Everything is put back." >&2
         take_back
         exit 1

@@ -159,15 +159,20 @@ function Install-Setup {
     if (@(Get-NetworkDriver).Count -eq 0) {
         throw 'There is no driver of a network card: install that of the machine that shall boot.'
     }
-    if ($null -eq (Read-State)) { Write-State (Get-CurrentState) }
+    $again = $null -ne (Read-State)
+    if (-not $again) { Write-State (Get-CurrentState) }
     try {
         Set-Initiator
         Set-DriverStart
         Disable-PageFile
         Disable-Hibernation
     } catch {
-        Write-Output 'A step failed. Everything is put back.'
-        Restore-Setup
+        if ($again) {
+            Write-Output 'A step failed. What an earlier install made stays: run install again, or uninstall.'
+        } else {
+            Write-Output 'A step failed. Everything is put back.'
+            Restore-Setup
+        }
         throw
     }
     Write-Output 'Done. Restart Windows once, so that the page file goes; then shut it down.'
