@@ -105,8 +105,6 @@ struct iscsi_target_options {
 struct iscsi_target *iscsi_target_new(const struct iscsi_target_options *options,
                                       struct scsi_target *scsi, struct error *error);
 void iscsi_target_free(struct iscsi_target *target); /* no session left */
-const char *iscsi_target_name(const struct iscsi_target *target);
-struct scsi_target *iscsi_target_scsi(const struct iscsi_target *target);
 /* Until every LUN is open, and while draining: logins are answered 03/01 (service unavailable,
  * retry), never 02/xx, at which initiators give up. Targets begin not ready. */
 void iscsi_target_set_ready(struct iscsi_target *target, bool ready);

@@ -351,16 +351,6 @@ void iscsi_target_free(struct iscsi_target *target)
     free(target);
 }
 
-const char *iscsi_target_name(const struct iscsi_target *target)
-{
-    return target->name;
-}
-
-struct scsi_target *iscsi_target_scsi(const struct iscsi_target *target)
-{
-    return target->scsi;
-}
-
 void iscsi_target_set_ready(struct iscsi_target *target, bool ready)
 {
     target->ready = ready;

@@ -2,31 +2,19 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include <netboot-target/util/log.h>
 
-static struct {
-    enum log_level level;
-    log_sink sink;
-    void *context;
-} log_state = {.level = LOG_LEVEL_INFO};
+static enum log_level written_level = LOG_LEVEL_INFO;
 
 void log_set_level(enum log_level level)
 {
-    log_state.level = level;
+    written_level = level;
 }
 
 enum log_level log_get_level(void)
 {
-    return log_state.level;
-}
-
-void log_set_sink(log_sink sink, void *context)
-{
-    log_state.sink = sink;
-    log_state.context = context;
+    return written_level;
 }
 
 /* Below systemd each line carries its syslog priority (sd-daemon(3)). */
@@ -44,17 +32,14 @@ static void write_to_stderr(enum log_level level, const char *line)
 
 void log_message(enum log_level level, const char *format, ...)
 {
-    if (level > log_state.level)
+    if (level > written_level)
         return;
     char line[2048];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    if (log_state.sink)
-        log_state.sink(level, line, log_state.context);
-    else
-        write_to_stderr(level, line);
+    write_to_stderr(level, line);
 }
 
 bool log_limit_allows(struct log_limit *limit, uint32_t burst, uint64_t interval_ms,

@@ -14,7 +14,3 @@ struct error {
  * `return error_set(error, -EINVAL, …)`. `error` may be NULL. */
 int error_set(struct error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-
-/* Puts `prefix: ` in front of the sentence. */
-void error_prefix(struct error *error, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));

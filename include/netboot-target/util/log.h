@@ -1,6 +1,6 @@
 /*
  * log.h - one line per event, key=value at its tail, journald levels on stderr ("<6>…") when it is
- * a journal, plain text when it is a terminal. The only global state of the project is this sink.
+ * a journal, plain text else. The only global state of the project is the level.
  * Wire bytes are escaped by the caller (escape.h); secrets are never formatted.
  */
 #pragma once
@@ -15,14 +15,11 @@ enum log_level {
     LOG_LEVEL_DEBUG
 };
 
-/* Receives each finished line, without newline. */
-typedef void (*log_sink)(enum log_level level, const char *line, void *context);
-
+/* The least important level that is written; LOG_LEVEL_INFO at first. */
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
-/* NULL restores the default sink, stderr. */
-void log_set_sink(log_sink sink, void *context);
 
+/* One line without its newline, cut at 2 KiB. */
 void log_message(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -52,7 +52,7 @@ static void test_names(void **state)
         if (!target != !cases[i].normal)
             fail_msg("\"%s\": %s", cases[i].name, target ? "taken" : error.text);
         if (target)
-            assert_string_equal(iscsi_target_name(target), cases[i].normal);
+            assert_string_equal(target->name, cases[i].normal);
         iscsi_target_free(target);
     }
 }
