@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,28 +35,44 @@ struct scan {
 
 /* Who the unit runs the daemon as. Its file may be root's, and its group's to read: so it cannot
  * write what says what it serves. */
-static void find_service_account(uid_t *ret_user, gid_t *ret_group)
+static bool find_service_account(uid_t *ret_user, gid_t *ret_group)
 {
     const struct passwd *account = getpwnam(SERVICE_USER);
     if (!account)
-        return;
+        return false;
     *ret_user = account->pw_uid;
     *ret_group = account->pw_gid;
+    return true;
+}
+
+/* `cure` alone would close the file to the service as well, where there is one. */
+static int refuse_open(const char *path, const char *problem, const char *cure, bool for_service,
+                       struct error *why)
+{
+    if (for_service)
+        return error_set(why, -EPERM,
+                         "%s holds secrets and %s: run chown root:" SERVICE_USER
+                         " %s && chmod 640 %s",
+                         escaped(path), problem, escaped(path), escaped(path));
+    return error_set(why, -EPERM, "%s holds secrets and %s: run %s %s", escaped(path), problem,
+                     cure, escaped(path));
 }
 
 int source_check_private(const char *path, const struct stat *status, struct error *why)
 {
     uid_t service_user = geteuid();
     gid_t service_group = (gid_t)-1; /* nobody's */
-    find_service_account(&service_user, &service_group);
+    bool has_service = find_service_account(&service_user, &service_group);
     if (!S_ISREG(status->st_mode))
         return error_set(why, -EINVAL, "%s holds secrets and is no regular file", escaped(path));
-    if (status->st_uid != 0 && status->st_uid != geteuid() && status->st_uid != service_user)
-        return error_set(why, -EPERM, "%s holds secrets and belongs to user %u: run chown root %s",
-                         escaped(path), (unsigned)status->st_uid, escaped(path));
+    if (status->st_uid != 0 && status->st_uid != geteuid() && status->st_uid != service_user) {
+        char problem[64];
+        snprintf(problem, sizeof problem, "belongs to user %u", (unsigned)status->st_uid);
+        return refuse_open(path, problem, "chown root", has_service, why);
+    }
     if (status->st_mode & (status->st_gid == service_group ? 037 : 077))
-        return error_set(why, -EPERM, "%s holds secrets and is open to others: run chmod 600 %s",
-                         escaped(path), escaped(path));
+        return refuse_open(path, "is open to others", "chmod 600",
+                           has_service && status->st_uid == 0, why);
     return 0;
 }
 

@@ -235,6 +235,32 @@ def test_own_user(report, folder, device):
         assert found["make /etc/new"] == EACCES, found
 
 
+def test_cure(report, folder):
+    """What is told to be run about a file of secrets leaves it to the user that the unit runs as."""
+    prefix = with_own_user(folder)
+    folder.chmod(0o755)
+    config = folder / "cure.conf"
+    config.write_text('targets = ( { name = "a"; luns = ( { device = "/dev/null" } ); '
+                      'auth = { mode = "chap"; secret = "secret-of-sixteen" } } )')
+
+    def check(*user):
+        return run(*prefix, *user, PROGRAM, "-t", "-c", config, check=False).stdout
+    for what, owner, group, mode in (("root's, open to all", 0, 0, 0o644),
+                                     ("root's, open to a group", 0, DISK_ID, 0o640),
+                                     ("somebody's", 1000, 1000, 0o600),
+                                     ("the unit's own, open to all", OWN_ID, OWN_ID, 0o644)):
+        with report.test(f"a file of secrets, {what}: the cure that is told is one"):
+            os.chown(config, owner, group)
+            config.chmod(mode)
+            told = check()
+            cure = re.search(r"holds secrets and .*: run (.*)", told)
+            assert cure, told
+            run(*prefix, "sh", "-c", cure.group(1))
+            for user in (), ("setpriv", f"--reuid={OWN_ID}", f"--regid={OWN_ID}", "--clear-groups"):
+                assert f"{config}: ok" in check(*user), (user, check(*user))
+            assert not config.stat().st_mode & 0o037
+
+
 # ── beside the unit ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -277,6 +303,7 @@ def main():
             test_root(report, folder, device)
             test_roles(report, folder, device, wire.add_host("server", "10.5.0.1/24"))
             test_own_user(report, folder, device)
+            test_cure(report, folder)
             test_unit(report, folder, device)
     report.finish()
 

@@ -75,7 +75,7 @@ static void in_a_file_of_its_own(void **state)
     assert_string_equal(config->targets.items[0].auth.secret.text, "from-the-file");
     config_unref(config);
     chmod(path_in(*state, "s"), 0644);
-    expect_load_error(path_in(*state, "c"), NULL, "is open to others: run chmod 600 ");
+    expect_load_error(path_in(*state, "c"), NULL, "is open to others: run ch");
     write_file(*state, "s", "short\n", 0600);
     expect_load_error(path_in(*state, "c"), NULL, "the secret has 5 characters; it takes from 12");
     write_file(*state, "s", "two lines are\nnot one\n", 0600);
