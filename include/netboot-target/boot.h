@@ -63,6 +63,8 @@ struct boot_rule {
     bool menu;             /* asks before it boots */
 };
 
+/* True when the client has everything the rule names it by: MAC, UUID, serial number. A rule that
+ * names nobody matches nobody. */
 bool boot_rule_matches(const struct boot_rule *rule, const struct boot_client *client);
 
 struct boot_lun {

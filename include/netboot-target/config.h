@@ -381,6 +381,7 @@ struct config *config_parse(const char *text, size_t length, const char *name, c
 struct config *config_export(char *const *devices, unsigned count, bool open,
                              struct config_errors *ret_errors);
 
+/* Another owner of it; each calls config_unref(). */
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* NULL is accepted; the last one wipes the secrets */
 DEFINE_CLEANUP(struct config *, config_unref)

@@ -164,6 +164,8 @@ void dhcp_service_free(struct dhcp_service *service);
  * the pool changed. 0 or -ENOMEM, -EINVAL (a pool outside the subnet), which changes nothing. */
 int dhcp_service_configure(struct dhcp_service *service, const struct dhcp_settings *settings);
 
+/* A packet as it came to one of our ports, of any length and content. Then pull what there is to
+ * send and to tell. */
 void dhcp_service_receive(struct dhcp_service *service, const uint8_t *packet, size_t length,
                           const struct dhcp_arrival *arrival, uint64_t now_ms);
 /* The result of DHCP_EVENT_PROBE: who holds the address, NULL when nobody answered. */
@@ -177,6 +179,7 @@ void dhcp_service_loader_sent(struct dhcp_service *service, const uint8_t mac[DH
 void dhcp_service_client_progressed(struct dhcp_service *service,
                                     const uint8_t mac[DHCP_MAC_BYTES]);
 
+/* Pull after each call above until both are false: nothing more to send, nothing more to tell. */
 bool dhcp_service_next_packet(struct dhcp_service *service, struct dhcp_output *ret_output);
 bool dhcp_service_next_event(struct dhcp_service *service, struct dhcp_event *ret_event);
 
@@ -188,4 +191,5 @@ bool dhcp_service_client_at(const struct dhcp_service *service, uint32_t address
 bool dhcp_service_is_booting(const struct dhcp_service *service, const uint8_t mac[DHCP_MAC_BYTES],
                              uint64_t now_ms);
 
+/* Why a packet is not answered, as a person reads it. */
 const char *dhcp_silence_text(enum dhcp_silence silence);

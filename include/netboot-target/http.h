@@ -98,7 +98,9 @@ struct http_response {
     char content_range[80]; /* "": none */
 };
 
+/* Status 200 with nothing in it. */
 void http_response_init(struct http_response *response);
+/* Releases the data and begins anew. */
 void http_response_done(struct http_response *response);
 /* Takes the buffer's memory over; a failed buffer becomes status 500. */
 void http_response_take(struct http_response *response, struct buffer *body,
@@ -164,6 +166,7 @@ int http_request_route(struct http_request *request, const struct http_routes *r
                        const struct http_hosts *hosts, uint64_t body_bytes_limit,
                        struct http_match *ret_match, struct http_refusal *ret_refusal);
 
+/* A Host field, with or without port: an IP address, "localhost" or one of `hosts`. */
 bool http_host_is_known(const char *host, const struct http_hosts *hosts);
 
 /* ── ranges, content types ───────────────────────────────────────────────────────────────────────

@@ -120,6 +120,7 @@ struct iscsi_owner {
 };
 void iscsi_target_get_owner(const struct iscsi_target *target, uint64_t now_us,
                             struct iscsi_owner *ret_owner);
+/* Its name; "": nobody. */
 const char *iscsi_target_owner(const struct iscsi_target *target);
 /* From the store, before the first login: as if it had just been lost. */
 void iscsi_target_set_owner(struct iscsi_target *target, const char *initiator, uint64_t owned_us,
@@ -191,6 +192,8 @@ struct iscsi_node_options {
     size_t zero_copy_min_bytes; /* from here a warm read is sent from the device; 0: default */
 };
 
+/* Copies the limits (NULL: the defaults); all else stays the caller's and must last. NULL: out of
+ * memory. */
 struct iscsi_node *iscsi_node_new(const struct iscsi_node_options *options);
 void iscsi_node_free(struct iscsi_node *node); /* no connection left */
 void iscsi_node_set_limits(struct iscsi_node *node, const struct iscsi_limits *limits);

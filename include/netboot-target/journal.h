@@ -134,6 +134,8 @@ void journal_free(struct journal *journal);
  * number of events counts for clients that come from now on. */
 void journal_set_limits(struct journal *journal, unsigned client_limit, unsigned event_limit);
 
+/* Something happened. A client that is not known yet is remembered from here on; when one that had
+ * got further asks DHCP anew, its story starts over. */
 void journal_record(struct journal *journal, const struct journal_identity *who,
                     const struct journal_event *event, uint64_t now_ms);
 
@@ -227,4 +229,5 @@ bool journal_client_entry(const struct journal_client *client, unsigned index,
 const struct journal_client *journal_find(const struct journal *journal,
                                           const struct journal_identity *who);
 
+/* One word, as logs and the status have it. */
 const char *journal_step_name(enum journal_step step);

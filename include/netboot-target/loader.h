@@ -161,6 +161,7 @@ struct loader_filesystem {
     struct loader_span log; /* XFS */
 };
 
+/* "ext4", "XFS" … */
 const char *loader_filesystem_name(enum loader_filesystem_kind kind);
 /* From its first LOADER_HEAD_BYTES, or fewer. Kind unknown: none of these. */
 void loader_filesystem_read(struct loader_filesystem *ret_filesystem, const uint8_t *head,

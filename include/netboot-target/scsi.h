@@ -68,6 +68,7 @@ struct scsi_lu *scsi_lu_new(const struct scsi_environment *environment, struct b
                             const struct scsi_lu_options *options);
 void scsi_lu_free(struct scsi_lu *lu); /* no nexus knows it any more */
 
+/* The device it uses now; the caller of scsi_lu_new() owns it. */
 struct block_device *scsi_lu_device(struct scsi_lu *lu);
 const struct scsi_lu_options *scsi_lu_get_options(const struct scsi_lu *lu);
 /* Call after block geometry or health changed: unit attentions CAPACITY DATA HAS CHANGED, … */
@@ -253,6 +254,7 @@ struct scsi_management {
     uint64_t epoch;
 };
 
+/* Begins the function. `management` stays the caller's and must last until `done`. */
 void scsi_manage(struct scsi_management *management);
 /* Forgets it without calling `done` (its connection is gone); not from inside scsi_manage(). */
 void scsi_management_cancel(struct scsi_management *management);

@@ -101,6 +101,7 @@ struct tftp_transfer;
 struct tftp_transfer *tftp_transfer_new(const struct tftp_request *request,
                                         const struct byte_source *source,
                                         const struct tftp_limits *limits, uint64_t now_ms);
+/* A packet that came to the port of this transfer: ACK or ERROR, all else is ignored. */
 enum tftp_verdict tftp_transfer_receive(struct tftp_transfer *transfer, const uint8_t *packet,
                                         size_t length, uint64_t now_ms);
 /* To be called at the deadline. Before it, nothing happens: TFTP_IGNORED. */
@@ -115,4 +116,5 @@ bool tftp_transfer_is_heard(const struct tftp_transfer *transfer);
 const struct tftp_report *tftp_transfer_report(const struct tftp_transfer *transfer);
 void tftp_transfer_free(struct tftp_transfer *transfer);
 
+/* "completed", "timed-out" …: one word, for logs. */
 const char *tftp_end_name(enum tftp_end end);

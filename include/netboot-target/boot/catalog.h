@@ -114,6 +114,7 @@ struct boot_catalog {
     unsigned references; /* on the loop's thread only */
 };
 
+/* Another owner of it. NULL is accepted. */
 struct boot_catalog *boot_catalog_ref(struct boot_catalog *catalog);
 void boot_catalog_unref(struct boot_catalog *catalog); /* NULL is accepted */
 DEFINE_CLEANUP(struct boot_catalog *, boot_catalog_unref)

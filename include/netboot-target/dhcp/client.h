@@ -66,4 +66,5 @@ int dhcp_client_recognise(const struct dhcp_message *message, struct dhcp_client
 /* True when the client told its features and lacks one that our scripts need. */
 bool dhcp_client_lacks_features(const struct dhcp_client *client);
 
+/* One word, for logs. */
 const char *dhcp_client_class_name(enum dhcp_client_class class);

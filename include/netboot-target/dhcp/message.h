@@ -103,4 +103,5 @@ const uint8_t *dhcp_message_option(const struct dhcp_message *message, enum dhcp
 /* An option that holds one address or 32-bit number; 0 when absent. */
 uint32_t dhcp_message_option_u32(const struct dhcp_message *message, enum dhcp_option_code code);
 
+/* "DISCOVER" …; "unknown" */
 const char *dhcp_message_type_name(enum dhcp_message_type type);

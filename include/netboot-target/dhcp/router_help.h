@@ -38,6 +38,7 @@ void dhcp_router_advertisement_write(struct buffer *out, const uint8_t own_mac[D
 /* Waiting solicitations of one interface. */
 struct dhcp_router_help;
 
+/* NULL: out of memory. */
 struct dhcp_router_help *dhcp_router_help_new(const uint8_t own_mac[DHCP_MAC_BYTES]);
 void dhcp_router_help_free(struct dhcp_router_help *help);
 /* `permitted`: the sender just sent a PXE or iPXE DISCOVER, and the help is switched on. */
@@ -46,4 +47,5 @@ void dhcp_router_help_receive(struct dhcp_router_help *help, const uint8_t *fram
 /* Appends one frame that is due. False: none. */
 bool dhcp_router_help_next_frame(struct dhcp_router_help *help, struct buffer *out,
                                  uint64_t now_ms);
+/* When a frame is due next. UINT64_MAX: none waits. */
 uint64_t dhcp_router_help_deadline_ms(const struct dhcp_router_help *help);

@@ -106,6 +106,7 @@ void dhcp_server_probe_peer_seen(struct dhcp_server_probe *probe, const uint8_t 
 /* The result of DHCP_ACTION_CLAIM_ADDRESS: 0, -EADDRINUSE or another -errno. A claim of an address
  * that we have already (has_fallback_address) is to succeed. */
 void dhcp_server_probe_claimed(struct dhcp_server_probe *probe, int result, uint64_t now_ms);
+/* To be called at the deadline; before it, nothing happens. */
 void dhcp_server_probe_expire(struct dhcp_server_probe *probe, uint64_t now_ms);
 uint64_t dhcp_server_probe_deadline_ms(const struct dhcp_server_probe *probe);
 /* False: nothing more to do. Pull after each call above. */
@@ -119,6 +120,7 @@ enum dhcp_role_reason dhcp_server_probe_reason(const struct dhcp_server_probe *p
 /* The server that made us a proxy, 0: none. */
 uint32_t dhcp_server_probe_server(const struct dhcp_server_probe *probe);
 
+/* "off", "proxy", "server" */
 const char *dhcp_role_name(enum dhcp_role role);
 /* "no other DHCP server answered" … */
 const char *dhcp_role_reason_text(enum dhcp_role_reason reason);
