@@ -187,7 +187,8 @@ void scsi_manage(struct scsi_management *management)
         query(management, itl);
     else if (!function->aborts)
         respond(management, SCSI_FUNCTION_REJECTED);
-    else if (management->function == SCSI_ABORT_TASK && !any_left(management, itl->lu, false))
+    else if (management->function == SCSI_ABORT_TASK && !any_left(management, itl->lu, false) &&
+             !any_left(management, itl->lu, true)) /* that one the disk may be at, too */
         respond(management, SCSI_TASK_NOT_FOUND);
     else
         abort_and_wait(management, itl);

@@ -18,6 +18,7 @@ ISBOOT_ISID = bytes.fromhex("804953420001")
 # RFC 7143 §11.2.1.2
 NOP_OUT, SCSI_COMMAND, LOGIN, TEXT, DATA_OUT, LOGOUT = 0x00, 0x01, 0x03, 0x04, 0x05, 0x06
 NOP_IN, SCSI_RESPONSE, LOGIN_RESPONSE, TEXT_RESPONSE = 0x20, 0x21, 0x23, 0x24
+MANAGEMENT, MANAGEMENT_RESPONSE = 0x02, 0x22
 DATA_IN, LOGOUT_RESPONSE, R2T, ASYNC, REJECT = 0x25, 0x26, 0x31, 0x32, 0x3f
 RESERVED_TAG = 0xffffffff
 PIECE_BYTES = 64 << 10  # of immediate data and of one Data-Out
@@ -258,6 +259,26 @@ class Session:
         last, size = struct.unpack(">QI", self.good(struct.pack(">BB8xIH", 0x9e, 0x10, 32, 0),
                                                     data_in=32, lun=lun)[:12])
         return last + 1, size
+
+    def start_management(self, function, referenced=RESERVED_TAG):
+        """Sends a task management function (RFC 7143 §11.5.1) and gives its tag."""
+        tag = next(self.tags)
+        self.send(self.header(MANAGEMENT, 0x80 | function, tag,
+                              words=struct.pack(">I", referenced), immediate=True))
+        return tag
+
+    def finish_management(self, tag):
+        """Waits for its response (§11.6.1), and takes the ends of commands before it: gives both,
+        the latter as tags."""
+        ended = []
+        while True:
+            header, _data = self.receive()
+            opcode, about = header[0] & 0x3f, int.from_bytes(header[16:20], "big")
+            if opcode == MANAGEMENT_RESPONSE and about == tag:
+                return header[2], ended
+            if opcode != SCSI_RESPONSE:
+                raise LabError(f"a management function answered with opcode {opcode:#x}")
+            ended.append(about)
 
     def nop(self):
         """Pings the target, and hears what it had to say before."""

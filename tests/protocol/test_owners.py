@@ -16,8 +16,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab.daemon import Daemon, iqn, target  # noqa: E402
 from lab.disk import MIB, make_file, scratch  # noqa: E402
-from lab.faulty import Faulty  # noqa: E402
 from lab.initiator import INITIATOR, Refused, Session, login_status  # noqa: E402
+from lab.late_writes import (expect_in_flight, expect_quiet, slow_target,  # noqa: E402
+                             start_writes)
 from lab.machine import Cable, Machine, own_network  # noqa: E402
 from lab.process import exit_on_signals, free_port, need_root, wait_for  # noqa: E402
 from lab.report import Report  # noqa: E402
@@ -188,38 +189,6 @@ def test_restarts(report, folder, disk):
 
 # ── nothing lands late ──────────────────────────────────────────────────────────────────────────
 
-REGION_LBA, PIECES, PIECE_BLOCKS = 1024, 12, 8
-STRIDE = 4 * PIECE_BLOCKS  # adjacent writes would be merged into one
-
-
-def piece(name, number):
-    return f"{name} {number}".encode().ljust(512 * PIECE_BLOCKS, b".")
-
-
-def start_writes(session):
-    """Many writes at once on a disk that takes a second for a few of them."""
-    for number in range(PIECES):
-        session.start(session.write_cdb(REGION_LBA + number * STRIDE, PIECE_BLOCKS),
-                      piece("old", number))
-
-
-def region(session):
-    return session.read_blocks(REGION_LBA, PIECES * STRIDE)
-
-
-def expect_quiet(session, seconds):
-    """From its first command on nobody but this session changes the region."""
-    seen = region(session)
-    data = piece("new", 1)
-    for number in range(0, PIECES, 2):
-        session.write(REGION_LBA + number * STRIDE, data)
-        at = number * STRIDE * 512
-        seen = seen[:at] + data + seen[at + len(data):]
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert region(session) == seen, "an old write has landed late"
-        time.sleep(0.1)
-
 
 def when_let_in(daemon, seconds, name=RIVAL, **options):
     """The session that gets in at last."""
@@ -230,18 +199,6 @@ def when_let_in(daemon, seconds, name=RIVAL, **options):
             assert refused.status in (OWNED, RETRY), refused
             return None
     return wait_for(attempt, seconds, lambda: f"way in for {name}\n{daemon.says()[-2000:]}")
-
-
-@contextlib.contextmanager
-def slow_target(folder, name, more="", writes_per_second=6):
-    with Faulty(folder / f"slow-{name}", 16 * MIB, writes_per_second=writes_per_second) as disk:
-        lun = f'device = "{disk.device}"; write = "direct"'
-        with Daemon(folder / name, [target("a", lun, more=more)]).start() as daemon:
-            yield daemon
-
-
-def expect_in_flight(daemon):
-    assert daemon.lun("a")["in_flight"] > 0, "nothing is left that could land late"
 
 
 def test_late_writes(report, folder):

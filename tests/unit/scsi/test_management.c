@@ -62,6 +62,25 @@ static void an_abort_waits_for_the_disk(void **state)
     io_free(&io);
 }
 
+/* "There is no such task" would mean that nothing of it comes any more. */
+static void an_abort_that_comes_again_waits_as_well(void **state)
+{
+    struct fixture *f = *state;
+    struct io io;
+    struct answer first, again;
+    begin_write(f, 0, &io, 7, SCSI_SIMPLE);
+    manage(f, 0, &first, SCSI_ABORT_TASK, 7);
+    manage(f, 0, &again, SCSI_ABORT_TASK, 7);
+    assert_int_equal(again.count, 0);
+    disk_dispatch(&f->disk, 0);
+    assert_true(io.finished);
+    expect_answer(&first, SCSI_FUNCTION_COMPLETE);
+    expect_answer(&again, SCSI_FUNCTION_COMPLETE);
+    manage(f, 0, &again, SCSI_ABORT_TASK, 7);
+    expect_answer(&again, SCSI_TASK_NOT_FOUND);
+    io_free(&io);
+}
+
 static void an_abort_of_a_waiting_task_is_done_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -333,6 +352,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         scsi_test(an_abort_waits_for_the_disk),
+        scsi_test(an_abort_that_comes_again_waits_as_well),
         scsi_test(an_abort_of_a_waiting_task_is_done_at_once),
         scsi_test(an_abort_while_data_is_gathered),
         scsi_test(an_abort_of_an_answered_task_waits_for_the_transport),
