@@ -18,8 +18,7 @@
 #include <netboot-target/util/error.h>
 #include <netboot-target/util/workers.h>
 
-/* ── what a device is ────────────────────────────────────────────────────────────────────────────
- */
+/* ── what a device is ────────────────────────────────────────────────────────────────────────── */
 
 struct block_geometry {
     uint64_t blocks; /* logical blocks; may change while open, see block_device_observe() */
@@ -35,8 +34,7 @@ struct block_geometry {
     bool rotational;
 };
 
-/* ── requests ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── requests ────────────────────────────────────────────────────────────────────────────────── */
 
 enum block_operation {
     BLOCK_READ,    /* buffer ← device, through the page cache unless past_cache */
@@ -73,8 +71,7 @@ struct block_request {
     uint64_t progress_bytes;
 };
 
-/* ── the device interface ────────────────────────────────────────────────────────────────────────
- */
+/* ── the device interface ────────────────────────────────────────────────────────────────────── */
 
 enum block_residency {
     BLOCK_RESIDENT, /* every page is in the cache and up to date: sendfile will not wait */
@@ -167,8 +164,7 @@ void block_device_rearm(struct block_device *device);
  * block_io_dispatch(). Cheap; call every few seconds. */
 void block_device_observe(struct block_device *device);
 
-/* ── engines: how requests of raw devices are carried out ────────────────────────────────────────
- */
+/* ── engines: how requests of raw devices are carried out ────────────────────────────────────── */
 
 /* Owns the worker threads, the io_uring if it may be used, and the path back to the loop. */
 struct block_io;
@@ -198,8 +194,7 @@ void block_io_kick(struct block_io *io);
  * disks hang, another queue has the threads it asked for. */
 struct workers *block_io_workers(struct block_io *io);
 
-/* ── finding and opening raw devices and files ───────────────────────────────────────────────────
- */
+/* ── finding and opening raw devices and files ───────────────────────────────────────────────── */
 
 enum block_write_mode {
     BLOCK_WRITE_AUTO,     /* block device: direct; regular file: buffered */
@@ -239,8 +234,7 @@ int block_open(struct block_io *io, const struct block_location *location,
                const struct block_open_options *options, struct block_device **ret_device,
                struct error *error);
 
-/* ── identity ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── identity ────────────────────────────────────────────────────────────────────────────────── */
 
 enum block_identity_source {
     BLOCK_IDENTITY_NONE,   /* nothing on the device says who it is */
@@ -263,8 +257,7 @@ struct block_identity {
 int block_identify(const struct block_location *location, struct block_identity *ret_identity,
                    struct error *error);
 
-/* ── devices for tests ───────────────────────────────────────────────────────────────────────────
- */
+/* ── devices for tests ───────────────────────────────────────────────────────────────────────── */
 
 /* A disk in memory. Requests complete from block_memory_dispatch(), so that tests own the order of
  * events. `absent` ranges read as not resident until fetched. */

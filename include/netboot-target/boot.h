@@ -24,8 +24,7 @@
 #define BOOT_URL_BYTES_LIMIT    254u         /* one DHCP option with its NUL */
 #define BOOT_SCRIPT_BYTES_LIMIT (256u << 10) /* no script gets longer */
 
-/* --- who asks ----------------------------------------------------------------------------------
- */
+/* ── who asks ────────────────────────────────────────────────────────────────────────────────── */
 
 /* As the request said; nothing of it is proven. */
 struct boot_client {
@@ -44,8 +43,7 @@ void boot_client_read(struct boot_client *ret_client, const char *mac, const cha
 /* "efi-x86_64": iPXE's ${platform} and ${buildarch}. An unknown word counts as not told. */
 void boot_client_read_machine(struct boot_client *client, const char *text);
 
-/* --- what it gets ------------------------------------------------------------------------------
- */
+/* ── what it gets ────────────────────────────────────────────────────────────────────────────── */
 
 /* A row of `clients`. All that is given must match. */
 struct boot_rule {
@@ -145,8 +143,7 @@ const char *boot_reason_text(enum boot_reason reason);
 int boot_initiator_name(const char *pattern, const struct boot_client *client,
                         char ret_name[BOOT_INITIATOR_BYTES]);
 
-/* --- scripts -----------------------------------------------------------------------------------
- */
+/* ── scripts ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* Where this client reaches our boot HTTP listener. */
 struct boot_server {
@@ -218,8 +215,7 @@ void boot_script_stop(struct buffer *out, const struct boot_server *server,
                       const struct boot_client *client, const struct boot_decision *decision,
                       const char *detail);
 
-/* --- the menu ----------------------------------------------------------------------------------
- */
+/* ── the menu ────────────────────────────────────────────────────────────────────────────────── */
 
 #define BOOT_CHOICE_BYTES 80u /* [A-Za-z0-9._:-]{1,79} and a NUL */
 
@@ -258,8 +254,7 @@ void boot_script_menu(struct buffer *out, const struct boot_server *server,
 void boot_script_to_menu(struct buffer *out, const struct boot_server *server, const char *text,
                          const char *key);
 
-/* --- boot files --------------------------------------------------------------------------------
- */
+/* ── boot files ──────────────────────────────────────────────────────────────────────────────── */
 
 /* Which boot file a client architecture loads (IANA "Processor Architecture Types"; for codes with
  * several names pass the one they are alike to). Firmware that boots by HTTP loads the same file as

@@ -23,8 +23,7 @@
 #define DHCP_DNS_LIMIT             3u
 #define DHCP_POOL_LIMIT            1024u /* addresses */
 
-/* --- why somebody is not answered ---------------------------------------------------------------
- */
+/* ── why somebody is not answered ────────────────────────────────────────────────────────────── */
 
 enum dhcp_silence {
     DHCP_SILENCE_NONE,
@@ -47,7 +46,7 @@ enum dhcp_silence {
     DHCP_SILENCE_TOO_LONG,       /* the answer does not fit what the client takes */
 };
 
-/* --- what clients are to load ----------------------------------------------------------------- */
+/* ── what clients are to load ────────────────────────────────────────────────────────────────── */
 
 enum dhcp_boot_stage {
     DHCP_BOOT_NONE,
@@ -65,7 +64,7 @@ struct dhcp_boot_source {
                                   char ret_text[DHCP_BOOT_TEXT_BYTES_LIMIT + 1]);
 };
 
-/* --- settings --------------------------------------------------------------------------------- */
+/* ── settings ────────────────────────────────────────────────────────────────────────────────── */
 
 enum dhcp_chainload {
     DHCP_CHAINLOAD_MISSING_FEATURES, /* an iPXE that lacks iSCSI, HTTP or menus gets our build */
@@ -106,7 +105,7 @@ struct dhcp_settings {
     unsigned client_count;
 };
 
-/* --- the service ------------------------------------------------------------------------------ */
+/* ── the service ─────────────────────────────────────────────────────────────────────────────── */
 
 /* How a packet came. */
 struct dhcp_arrival {

@@ -18,8 +18,7 @@
 #define HTTP_TARGET_BYTES_LIMIT 2048u /* of path and query as they come */
 #define HTTP_CAPTURE_LIMIT      4u
 
-/* ── requests ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── requests ────────────────────────────────────────────────────────────────────────────────── */
 
 /* Boot: scripts and boot files for any client of the network. Status: what is served, and actions.
  */
@@ -64,8 +63,7 @@ void http_request_add_field(struct http_request *request, const char *name, cons
  * -ENOENT: not there; -EBADMSG: badly encoded, or holds a NUL; -ENOSPC. */
 int http_query_value(const char *query, const char *name, char *to, size_t size);
 
-/* ── answers ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── answers ─────────────────────────────────────────────────────────────────────────────────── */
 
 enum http_sent {
     HTTP_SENT_BROKEN, /* the client broke off */
@@ -113,8 +111,7 @@ void http_response_refuse(struct http_response *response, const struct http_refu
 /* Decides what part is sent: 200 whole, 206 one range, 416. */
 void http_response_select(struct http_response *response, const struct http_request *request);
 
-/* ── routes ──────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── routes ──────────────────────────────────────────────────────────────────────────────────── */
 
 /*
  * A row of the route table. A pattern is matched segment by segment against the decoded path:
@@ -169,8 +166,7 @@ int http_request_route(struct http_request *request, const struct http_routes *r
 /* A Host field, with or without port: an IP address, "localhost" or one of `hosts`. */
 bool http_host_is_known(const char *host, const struct http_hosts *hosts);
 
-/* ── ranges, content types ───────────────────────────────────────────────────────────────────────
- */
+/* ── ranges, content types ───────────────────────────────────────────────────────────────────── */
 
 enum http_range_verdict {
     HTTP_RANGE_WHOLE, /* no range, several, or none that we know: send everything */
@@ -185,8 +181,7 @@ enum http_range_verdict http_range_parse(const char *field, uint64_t size,
 /* By the ending of the name; "application/octet-stream" for any other. */
 const char *http_content_type(const char *name);
 
-/* ── Digest access authentication, RFC 7616 ──────────────────────────────────────────────────────
- */
+/* ── Digest access authentication, RFC 7616 ──────────────────────────────────────────────────── */
 
 enum http_digest_algorithm { HTTP_DIGEST_MD5, HTTP_DIGEST_SHA256 };
 

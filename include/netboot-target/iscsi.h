@@ -33,8 +33,7 @@ struct iscsi_node;
 struct iscsi_target;
 struct iscsi_connection;
 
-/* ── limits: all in one place ────────────────────────────────────────────────────────────────────
- */
+/* ── limits: all in one place ────────────────────────────────────────────────────────────────── */
 
 struct iscsi_limits {
     unsigned connections; /* in all */
@@ -52,8 +51,7 @@ struct iscsi_limits {
 };
 extern const struct iscsi_limits iscsi_default_limits;
 
-/* ── targets ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── targets ─────────────────────────────────────────────────────────────────────────────────── */
 
 enum iscsi_chap_algorithm { /* RFC 7143 §12.1.3 and the IANA registry */
                             ISCSI_CHAP_MD5 = 5,
@@ -133,8 +131,7 @@ void iscsi_target_owner_kept(struct iscsi_node *node, struct iscsi_target *targe
 int iscsi_target_release_owner(struct iscsi_node *node, struct iscsi_target *target,
                                const char *next);
 
-/* ── what happens, for the journal, the log and the status ───────────────────────────────────────
- */
+/* ── what happens, for the journal, the log and the status ───────────────────────────────────── */
 
 enum iscsi_event_kind {
     ISCSI_EVENT_LOGIN,         /* full feature phase reached */
@@ -179,8 +176,7 @@ struct iscsi_callbacks {
                        const struct sockaddr_storage *peer);
 };
 
-/* ── the node: all targets and sessions behind the portals ───────────────────────────────────────
- */
+/* ── the node: all targets and sessions behind the portals ───────────────────────────────────── */
 
 struct iscsi_node_options {
     const struct iscsi_callbacks *callbacks;
@@ -256,8 +252,7 @@ void iscsi_node_for_each_session(struct iscsi_node *node,
                                                const struct iscsi_session_info *info),
                                  void *context);
 
-/* ── connections ─────────────────────────────────────────────────────────────────────────────────
- */
+/* ── connections ─────────────────────────────────────────────────────────────────────────────── */
 
 /* NULL when a limit is reached (an event tells) or memory is exhausted: close the socket. */
 struct iscsi_connection *iscsi_connection_new(struct iscsi_node *node,

@@ -29,8 +29,7 @@
 #define JOURNAL_CAUSE_BYTES     320u
 #define JOURNAL_CAUSES_LIMIT    3u
 
-/* --- events ------------------------------------------------------------------------------------
- */
+/* ── events ──────────────────────────────────────────────────────────────────────────────────── */
 
 /* In the order of a boot: a later one is further on. */
 enum journal_step {
@@ -120,8 +119,7 @@ struct journal_event {
     uint64_t duration_ms;
 };
 
-/* --- the journal -------------------------------------------------------------------------------
- */
+/* ── the journal ─────────────────────────────────────────────────────────────────────────────── */
 
 struct journal;
 struct journal_client;
@@ -163,8 +161,7 @@ void journal_foreign_server(struct journal *journal, const struct journal_identi
 void journal_expire(struct journal *journal, uint64_t now_ms);
 uint64_t journal_deadline_ms(const struct journal *journal);
 
-/* --- lines for the log -------------------------------------------------------------------------
- */
+/* ── lines for the log ───────────────────────────────────────────────────────────────────────── */
 
 struct journal_line {
     bool is_trouble; /* a boot has stopped: worth a warning; else info */
@@ -174,8 +171,7 @@ struct journal_line {
 /* Each step once; a repeated one (a retransmitted DISCOVER) only counts. False: none left. */
 bool journal_next_line(struct journal *journal, struct journal_line *ret_line);
 
-/* --- reading it --------------------------------------------------------------------------------
- */
+/* ── reading it ──────────────────────────────────────────────────────────────────────────────── */
 
 enum journal_state {
     JOURNAL_BOOTING, /* the next step is not late yet */

@@ -19,8 +19,7 @@
 #define LOADER_PATH_BYTES       512u
 #define LOADER_VALUE_BYTES      4096u /* one value of a configuration file, with its NUL */
 
-/* --- GRUB's variables --------------------------------------------------------------------------
- */
+/* ── GRUB's variables ────────────────────────────────────────────────────────────────────────── */
 
 /* The values of GRUB's environment. Those that were never set are empty. */
 struct loader_variables;
@@ -40,8 +39,7 @@ bool loader_lacks(const char *text, const char *name, const struct loader_variab
 /* Appends `text` with $NAME and ${NAME} filled in. */
 void loader_expand(struct buffer *out, const char *text, const struct loader_variables *variables);
 
-/* --- entries -----------------------------------------------------------------------------------
- */
+/* ── entries ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* One thing that a boot loader would offer. Strings that are not given are NULL. */
 struct loader_entry {
@@ -80,8 +78,7 @@ int loader_entry_compare(const struct loader_entry *one, const struct loader_ent
 bool loader_grub_cfg_find(struct loader_entry *ret_entry, const char *text, size_t length,
                           const char *kernel_name, const struct loader_variables *variables);
 
-/* --- kernels without entries -------------------------------------------------------------------
- */
+/* ── kernels without entries ─────────────────────────────────────────────────────────────────── */
 
 /* "vmlinuz-6.1.0-13-amd64" → "6.1.0-13-amd64". NULL: it is not called like a kernel. */
 const char *loader_kernel_version(const char *file_name);
@@ -90,8 +87,7 @@ const char *loader_kernel_version(const char *file_name);
 unsigned loader_find_initrds(const char *kernel_version, const char *const *names, size_t count,
                              const char *ret_initrds[BOOT_ENTRY_INITRDS_LIMIT]);
 
-/* --- small files -------------------------------------------------------------------------------
- */
+/* ── small files ─────────────────────────────────────────────────────────────────────────────── */
 
 /* NAME=VALUE of os-release(5) or /etc/default/grub, its quotes taken off. The last one counts.
  * False: it is not there. */
@@ -103,8 +99,7 @@ bool loader_fstab_find(const char *text, size_t length, const char *directory,
 /* The words of /etc/kernel/cmdline in one line; comments are left out. */
 void loader_cmdline_file(struct buffer *out, const char *text, size_t length);
 
-/* --- images ------------------------------------------------------------------------------------
- */
+/* ── images ──────────────────────────────────────────────────────────────────────────────────── */
 
 struct loader_span {
     uint64_t offset, bytes; /* bytes 0: not there */
@@ -138,8 +133,7 @@ struct loader_initramfs {
 int loader_initramfs_read(struct loader_initramfs *ret_initramfs, const uint8_t *bytes,
                           size_t length, struct error *error);
 
-/* --- disks -------------------------------------------------------------------------------------
- */
+/* ── disks ───────────────────────────────────────────────────────────────────────────────────── */
 
 #define LOADER_HEAD_BYTES (68u << 10) /* of a filesystem: up to btrfs's superblock */
 

@@ -39,8 +39,7 @@ struct scsi_environment {
                                  their share; NULL: as fast as the disk goes */
 };
 
-/* ── logical units ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── logical units ───────────────────────────────────────────────────────────────────────────── */
 
 #define SCSI_TRANSFER_LIMIT_BYTES                                               \
     (1u << 20)             /* MAXIMUM TRANSFER LENGTH of VPD page B0h, as bytes \
@@ -85,8 +84,7 @@ int scsi_lu_restore_reservations(struct scsi_lu *lu, const void *record, size_t 
 /* For the status page: one line such as "WRITE EXCLUSIVE by iqn.…" or "" when there is none. */
 void scsi_lu_describe_reservation(const struct scsi_lu *lu, char *to, size_t size);
 
-/* ── targets and nexuses ─────────────────────────────────────────────────────────────────────────
- */
+/* ── targets and nexuses ─────────────────────────────────────────────────────────────────────── */
 
 /* `name`: the target's iSCSI name, for the target device and port designators of VPD page 83h. */
 struct scsi_target *scsi_target_new(const char *name);
@@ -110,8 +108,7 @@ void scsi_nexus_set_read_only(struct scsi_nexus *nexus);
  * are forgotten without an answer. */
 void scsi_nexus_end(struct scsi_nexus *nexus, void (*ended)(void *context), void *context);
 
-/* ── tasks ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── tasks ───────────────────────────────────────────────────────────────────────────────────── */
 
 enum scsi_attribute { SCSI_UNTAGGED, SCSI_SIMPLE, SCSI_ORDERED, SCSI_HEAD_OF_QUEUE, SCSI_ACA };
 
@@ -217,8 +214,7 @@ void scsi_task_check_condition(struct scsi_task *task, uint8_t key, uint16_t asc
 /* Name of an opcode for logs and status: "READ(10)", or "opcode 0xNN". */
 const char *scsi_opcode_name(const uint8_t cdb[SCSI_CDB_BYTES]);
 
-/* ── task management, SAM-5 §7 ───────────────────────────────────────────────────────────────────
- */
+/* ── task management, SAM-5 §7 ───────────────────────────────────────────────────────────────── */
 
 enum scsi_management_function {
     SCSI_ABORT_TASK,

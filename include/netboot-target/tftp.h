@@ -33,7 +33,7 @@ enum tftp_error_code {
     TFTP_ERROR_OPTION = 8,
 };
 
-/* --- requests ------------------------------------------------------------------------------- */
+/* ── requests ────────────────────────────────────────────────────────────────────────────────── */
 
 /* 0 stands for "not asked for" in the numeric options. */
 struct tftp_request {
@@ -63,7 +63,7 @@ int tftp_request_parse(const uint8_t *packet, size_t length, struct tftp_request
 /* Appends an ERROR packet. */
 void tftp_error_write(struct buffer *out, enum tftp_error_code code, const char *text);
 
-/* --- transfers ------------------------------------------------------------------------------ */
+/* ── transfers ───────────────────────────────────────────────────────────────────────────────── */
 
 struct tftp_limits {
     uint32_t blksize_bytes;     /* at most; 0: 1468, the largest that fits an Ethernet frame */

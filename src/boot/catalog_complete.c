@@ -8,8 +8,7 @@
 #include <netboot-target/boot/choices.h>
 #include <netboot-target/util/array.h>
 
-/* --- what stays --------------------------------------------------------------------------------
- */
+/* ── what stays ──────────────────────────────────────────────────────────────────────────────── */
 
 /* Entries on their way from the look before. */
 struct keeping {
@@ -166,8 +165,7 @@ static int keep_what_is_dirty(struct boot_catalog *catalog, const struct boot_ca
     return keep_entries(&keeping);
 }
 
-/* --- memory ------------------------------------------------------------------------------------
- */
+/* ── memory ──────────────────────────────────────────────────────────────────────────────────── */
 
 struct counting {
     struct boot_catalog *catalog;
@@ -233,8 +231,7 @@ static int bound(struct boot_catalog *catalog, uint64_t memory_bytes)
     return 0;
 }
 
-/* --- loaders -----------------------------------------------------------------------------------
- */
+/* ── loaders ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* Nobody can change from outside what a loader of the disk tells its kernel. */
 static int judge_loaders(struct boot_catalog *catalog)

@@ -34,8 +34,7 @@ static void json_unref(json_t *const *json)
 }
 #define _cleanup_json_ _cleanup_(json_unref)
 
-/* --- writing -----------------------------------------------------------------------------------
- */
+/* ── writing ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* jansson's *_new functions take the value over even when they fail; a NULL value, out of memory,
  * makes them fail. */
@@ -133,8 +132,7 @@ void boot_catalog_write(struct buffer *out, const struct boot_catalog *catalog)
         out->failed = true;
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* ── reading ─────────────────────────────────────────────────────────────────────────────────── */
 
 struct reading {
     struct boot_catalog *catalog;

@@ -7,8 +7,7 @@
 
 #include "words.h"
 
-/* --- who chose what ----------------------------------------------------------------------------
- */
+/* ── who chose what ──────────────────────────────────────────────────────────────────────────── */
 
 struct row {
     char key[BOOT_CLIENT_KEY_BYTES];
@@ -110,8 +109,7 @@ void boot_choices_write(struct buffer *out, const struct boot_choices *choices)
         buffer_format(out, "%s %s\n", choices->rows[i].key, choices->rows[i].choice);
 }
 
-/* --- what a catalog offers ---------------------------------------------------------------------
- */
+/* ── what a catalog offers ───────────────────────────────────────────────────────────────────── */
 
 bool boot_entry_fits(const struct boot_entry *entry, unsigned machine)
 {

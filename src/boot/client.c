@@ -98,8 +98,7 @@ void boot_client_read_machine(struct boot_client *client, const char *text)
     }
 }
 
-/* --- initiator names ---------------------------------------------------------------------------
- */
+/* ── initiator names ─────────────────────────────────────────────────────────────────────────── */
 
 static void write_identity(const struct boot_client *client, struct buffer *out)
 {

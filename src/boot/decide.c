@@ -4,8 +4,7 @@
 #include <netboot-target/boot.h>
 #include <netboot-target/util/array.h>
 
-/* --- why, and what follows from it -------------------------------------------------------------
- */
+/* ── why, and what follows from it ───────────────────────────────────────────────────────────── */
 
 static const struct {
     enum boot_verdict verdict;
@@ -37,8 +36,7 @@ void boot_decision_wait(struct boot_decision *decision)
     conclude(decision, BOOT_REASON_NOT_READY);
 }
 
-/* --- rules ---------------------------------------------------------------------------------------
- */
+/* ── rules ───────────────────────────────────────────────────────────────────────────────────── */
 
 /* SMBIOS keeps the first three fields of a UUID little-endian, and not all firmware turns them. */
 static bool uuid_matches(const uint8_t *a, const uint8_t *b)
@@ -76,8 +74,7 @@ static const struct boot_rule *find_rule(const struct boot_policy *policy,
     return NULL;
 }
 
-/* --- targets -------------------------------------------------------------------------------------
- */
+/* ── targets ─────────────────────────────────────────────────────────────────────────────────── */
 
 static const struct boot_target *find_target(const struct boot_policy *policy, const char *name)
 {
@@ -120,8 +117,7 @@ static const struct boot_lun *find_lun(const struct boot_target *target, const u
     return NULL;
 }
 
-/* --- the decision --------------------------------------------------------------------------------
- */
+/* ── the decision ────────────────────────────────────────────────────────────────────────────── */
 
 static enum boot_reason choose_target(const struct boot_policy *policy, bool authenticated,
                                       struct boot_decision *decision)

@@ -20,8 +20,7 @@ bool boot_choice_is_valid(const char *choice)
     return strlen(choice) < BOOT_CHOICE_BYTES && boot_word_is_name(choice);
 }
 
-/* --- logging in --------------------------------------------------------------------------------
- */
+/* ── logging in ──────────────────────────────────────────────────────────────────────────────── */
 
 /* iPXE sends user and password only after a challenge, and shows neither. A server that refuses
  * them and one that is gone look the same to a script. */
@@ -100,8 +99,7 @@ void boot_script_login(struct buffer *out, const struct boot_server *server,
     put_ways(out);
 }
 
-/* --- the menu ----------------------------------------------------------------------------------
- */
+/* ── the menu ────────────────────────────────────────────────────────────────────────────────── */
 
 static const struct tool {
     char key;

@@ -20,8 +20,7 @@
 #define ENTRY_REST_S    10u
 #define ISCSI_FLAT_LUNS 0x4000u /* SAM-5 §4.7.7.4 */
 
-/* --- pieces ------------------------------------------------------------------------------------
- */
+/* ── pieces ──────────────────────────────────────────────────────────────────────────────────── */
 
 static void put(struct buffer *out, const char *lines)
 {
@@ -103,8 +102,7 @@ static void put_rest(struct buffer *out, const struct way_on *way, unsigned paus
     put(out, "goto rest\n");
 }
 
-/* --- the entry ---------------------------------------------------------------------------------
- */
+/* ── the entry ───────────────────────────────────────────────────────────────────────────────── */
 
 void boot_script_entry(struct buffer *out, const struct boot_server *server)
 {
@@ -132,8 +130,7 @@ void boot_script_entry(struct buffer *out, const struct boot_server *server)
                   server->port, ENTRY_REST_S * 1000, ENTRY_REST_S);
 }
 
-/* --- booting -----------------------------------------------------------------------------------
- */
+/* ── booting ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* Where installations put their loader, with the architecture's suffix filled in by iPXE. The
  * systems' own come before the removable-media path, which on some of them rewrites the machine's
@@ -424,8 +421,7 @@ void boot_script_lines(struct buffer *out, const struct boot_server *server, con
     put_rest(out, &way, MENU_REST_MS);
 }
 
-/* --- not booting -------------------------------------------------------------------------------
- */
+/* ── not booting ─────────────────────────────────────────────────────────────────────────────── */
 
 struct page {
     struct buffer *out;

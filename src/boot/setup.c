@@ -12,8 +12,7 @@
 #define WINDOWS_SECRET_MIN 12u
 #define WINDOWS_SECRET_MAX 16u
 
-/* --- languages ---------------------------------------------------------------------------------
- */
+/* ── languages ───────────────────────────────────────────────────────────────────────────────── */
 
 struct language {
     const char *name;
@@ -47,8 +46,7 @@ static void put_quoted(struct buffer *out, const struct language *language, cons
     buffer_append_string(out, "'");
 }
 
-/* --- scripts -----------------------------------------------------------------------------------
- */
+/* ── scripts ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* Made from the files, see nbt_room_embeds() in cmake/Rooms.cmake. */
 extern const unsigned char boot_setup_linux_sh[], boot_setup_windows_ps1[], boot_setup_freebsd_sh[];
@@ -77,8 +75,7 @@ static const struct script *find_script(const char *name)
     return NULL;
 }
 
-/* --- values ------------------------------------------------------------------------------------
- */
+/* ── values ──────────────────────────────────────────────────────────────────────────────────── */
 
 enum {
     VERSION,

@@ -7,8 +7,7 @@
 
 static const uint8_t nobody[DHCP_MAC_BYTES];
 
-/* --- probing -----------------------------------------------------------------------------------
- */
+/* ── probing ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* A flood of made-up cards leaves room for those that are known. */
 static struct dhcp_pending *find_pending(struct dhcp_service *service, uint32_t address,
@@ -54,8 +53,7 @@ static void probe_first(struct dhcp_exchange *exchange, struct dhcp_lease *lease
     dhcp_exchange_silent(exchange, DHCP_SILENCE_PROBING);
 }
 
-/* --- which address -----------------------------------------------------------------------------
- */
+/* ── which address ───────────────────────────────────────────────────────────────────────────── */
 
 /* An address written down for somebody is that client's alone. */
 static bool is_theirs_to_ask(const struct dhcp_exchange *exchange, const struct dhcp_lease *lease)
@@ -179,8 +177,7 @@ enum dhcp_grant_verdict dhcp_exchange_grant(struct dhcp_exchange *exchange,
     }
 }
 
-/* --- taking back -------------------------------------------------------------------------------
- */
+/* ── taking back ─────────────────────────────────────────────────────────────────────────────── */
 
 static struct dhcp_lease *lease_of_client(const struct dhcp_exchange *exchange, uint32_t address)
 {

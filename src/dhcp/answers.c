@@ -5,8 +5,7 @@
 #include "peer.h"
 #include "service.h"
 
-/* --- events and output -------------------------------------------------------------------------
- */
+/* ── events and output ───────────────────────────────────────────────────────────────────────── */
 
 void dhcp_service_push_event(struct dhcp_service *service, const struct dhcp_event *event)
 {
@@ -103,8 +102,7 @@ static void send_reply(const struct dhcp_exchange *exchange, const struct dhcp_r
     dhcp_service_push_event(service, &event);
 }
 
-/* --- answers -----------------------------------------------------------------------------------
- */
+/* ── answers ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* What the client loads now. Something other than DHCP_SILENCE_NONE: nothing, and why. Who does not
  * boot loads nothing either. */

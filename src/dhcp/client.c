@@ -9,8 +9,7 @@
 #include "options.h"
 #include "peer.h"
 
-/* --- architecture ------------------------------------------------------------------------------
- */
+/* ── architecture ────────────────────────────────────────────────────────────────────────────── */
 
 static bool firmware_is_http(enum dhcp_firmware firmware)
 {
@@ -76,8 +75,7 @@ static void recognise_architecture(const struct dhcp_message *message, struct dh
         client->architecture = dhcp_architecture_find(client->architecture_code);
 }
 
-/* --- iPXE --------------------------------------------------------------------------------------
- */
+/* ── iPXE ────────────────────────────────────────────────────────────────────────────────────── */
 
 static const struct {
     uint8_t suboption;
@@ -137,8 +135,7 @@ static bool user_class_is_ipxe(const struct dhcp_message *message)
     return false;
 }
 
-/* --- class -------------------------------------------------------------------------------------
- */
+/* ── class ───────────────────────────────────────────────────────────────────────────────────── */
 
 static bool class_begins_with(const struct dhcp_message *message, const char *word)
 {

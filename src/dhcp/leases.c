@@ -20,8 +20,7 @@ struct dhcp_leases {
     struct dhcp_lease leases[];
 };
 
-/* --- the addresses -----------------------------------------------------------------------------
- */
+/* ── the addresses ───────────────────────────────────────────────────────────────────────────── */
 
 static int find_pool(const struct dhcp_settings *settings, uint32_t *ret_first, uint32_t *ret_last)
 {
@@ -128,8 +127,7 @@ struct dhcp_lease *dhcp_leases_find_by_mac(const struct dhcp_leases *leases,
     return NULL;
 }
 
-/* --- one address -------------------------------------------------------------------------------
- */
+/* ── one address ─────────────────────────────────────────────────────────────────────────────── */
 
 static uint64_t lifetime_ms(enum dhcp_lease_state state)
 {
@@ -171,8 +169,7 @@ void dhcp_lease_set(struct dhcp_lease *lease, enum dhcp_lease_state state,
     lease->seen_ms = now_ms;
 }
 
-/* --- choosing ----------------------------------------------------------------------------------
- */
+/* ── choosing ────────────────────────────────────────────────────────────────────────────────── */
 
 /* FNV-1a, and a finish that mixes the low bits: MACs of one batch differ only in the last bytes. */
 static uint32_t hash_mac(const uint8_t mac[DHCP_MAC_BYTES])

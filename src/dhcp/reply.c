@@ -21,8 +21,7 @@
 #define IPXE_PRIORITY 1u /* sub-options of 175 */
 #define IPXE_NO_PROXY 176u
 
-/* --- content -----------------------------------------------------------------------------------
- */
+/* ── content ─────────────────────────────────────────────────────────────────────────────────── */
 
 static size_t size_limit(const struct dhcp_message *request)
 {
@@ -182,8 +181,7 @@ void dhcp_reply_write(struct buffer *out, const struct dhcp_message *request,
         buffer_put_zeros(out, DHCP_REPLY_BYTES_MINIMUM - length);
 }
 
-/* --- address -----------------------------------------------------------------------------------
- */
+/* ── address ─────────────────────────────────────────────────────────────────────────────────── */
 
 /*
  * RFC 2131 §4.1, narrowed: a datagram goes to one host only where that host is on our link and sent

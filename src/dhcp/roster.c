@@ -53,8 +53,7 @@ struct dhcp_record *dhcp_roster_get(struct dhcp_roster *roster, const uint8_t ma
     return record;
 }
 
-/* --- stages and loops --------------------------------------------------------------------------
- */
+/* ── stages and loops ────────────────────────────────────────────────────────────────────────── */
 
 bool dhcp_record_is_looping(const struct dhcp_record *record, uint64_t now_ms)
 {
@@ -113,8 +112,7 @@ bool dhcp_record_loaded(struct dhcp_record *record, const char *file, uint64_t n
     return record->loads == LOOP_LOADS;
 }
 
-/* --- rate --------------------------------------------------------------------------------------
- */
+/* ── rate ────────────────────────────────────────────────────────────────────────────────────── */
 
 bool dhcp_record_may_ask(struct dhcp_record *record, uint64_t now_ms)
 {

@@ -35,8 +35,7 @@ enum { /* Ethernet and IPv6 (RFC 8200 §3) as they lie in a frame */
 
 #define WAITING_LIMIT 16u
 
-/* --- frames --------------------------------------------------------------------------------------
- */
+/* ── frames ──────────────────────────────────────────────────────────────────────────────────── */
 
 static const uint8_t unspecified[IPV6_ADDRESS_BYTES];
 static const uint8_t all_nodes[IPV6_ADDRESS_BYTES] = {0xff, 0x02, [15] = 1};
@@ -161,8 +160,7 @@ void dhcp_router_advertisement_write(struct buffer *out, const uint8_t own_mac[D
     store_be16(icmp + 2, icmp_checksum(frame, ADVERTISEMENT_BYTES + SOURCE_LINK_LAYER_BYTES));
 }
 
-/* --- solicitations that wait
- * ---------------------------------------------------------------------- */
+/* ── solicitations that wait ─────────────────────────────────────────────────────────────────── */
 
 struct waiting {
     bool used;

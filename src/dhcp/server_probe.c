@@ -50,8 +50,7 @@ struct dhcp_server_probe {
     unsigned actions; /* BIT(enum dhcp_role_action) */
 };
 
-/* --- what speaks against serving
- * ------------------------------------------------------------------- */
+/* ── what speaks against serving ─────────────────────────────────────────────────────────────── */
 
 static bool is_wireless(const struct dhcp_interface_state *i)
 {
@@ -141,8 +140,7 @@ const char *dhcp_role_reason_text(enum dhcp_role_reason reason)
     return texts[reason];
 }
 
-/* --- changes of state
- * ------------------------------------------------------------------------------ */
+/* ── changes of state ────────────────────────────────────────────────────────────────────────── */
 
 static void ask(struct dhcp_server_probe *probe, enum dhcp_role_action action)
 {
@@ -256,8 +254,7 @@ static bool settle(struct dhcp_server_probe *probe)
     return true;
 }
 
-/* --- the fallback address that is no longer needed
- * --------------------------------------------------- */
+/* ── the fallback address that is no longer needed ───────────────────────────────────────────── */
 
 /* It stays as long as sessions come over it, and long enough after a restart for them to come back.
  */
@@ -275,8 +272,7 @@ static uint64_t release_ms(const struct dhcp_server_probe *probe)
     return holds_spare_address(probe) ? probe->idle_since_ms + RELEASE_HOLD_MS : UINT64_MAX;
 }
 
-/* --- input
- * -------------------------------------------------------------------------------------------- */
+/* ── input ───────────────────────────────────────────────────────────────────────────────────── */
 
 struct dhcp_server_probe *dhcp_server_probe_new(const struct dhcp_server_probe_settings *settings,
                                                 struct random_source *random, uint64_t now_ms)
@@ -410,9 +406,7 @@ void dhcp_server_probe_claimed(struct dhcp_server_probe *probe, int result, uint
     probe->retry_ms = now_ms + REFUSED_REST_MS;
 }
 
-/* --- time
- * -----------------------------------------------------------------------------------------------
- */
+/* ── time ────────────────────────────────────────────────────────────────────────────────────── */
 
 static void send_discover(struct dhcp_server_probe *probe, uint64_t now_ms)
 {
@@ -451,8 +445,7 @@ uint64_t dhcp_server_probe_deadline_ms(const struct dhcp_server_probe *probe)
     return min_of(first, release_ms(probe));
 }
 
-/* --- output
- * --------------------------------------------------------------------------------------------- */
+/* ── output ──────────────────────────────────────────────────────────────────────────────────── */
 
 bool dhcp_server_probe_next_action(struct dhcp_server_probe *probe,
                                    enum dhcp_role_action *ret_action)

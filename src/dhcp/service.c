@@ -18,8 +18,7 @@
 #define KNOWN_MS           600000u /* how long it vouches for a client from off the link */
 #define PXE_BOOT_ITEM      71u     /* sub-option of 43 */
 
-/* --- who asks, and what we are to them ----------------------------------------------------------
- */
+/* ── who asks, and what we are to them ───────────────────────────────────────────────────────── */
 
 static const struct dhcp_named_client *match_named(const struct dhcp_settings *settings,
                                                    const struct dhcp_client *client)
@@ -126,8 +125,7 @@ bool dhcp_exchange_is_known(const struct dhcp_exchange *exchange)
     return exchange->named || (exchange->record && exchange->record->known);
 }
 
-/* --- what is not answered -----------------------------------------------------------------------
- */
+/* ── what is not answered ────────────────────────────────────────────────────────────────────── */
 
 static bool knows_client(const struct dhcp_exchange *exchange)
 {
@@ -202,8 +200,7 @@ static bool may_answer(struct dhcp_exchange *exchange)
                       rate, exchange->now_ms);
 }
 
-/* --- the way through -----------------------------------------------------------------------------
- */
+/* ── the way through ─────────────────────────────────────────────────────────────────────────── */
 
 static void dispatch(struct dhcp_exchange *exchange)
 {
@@ -333,8 +330,7 @@ void dhcp_service_probed(struct dhcp_service *service, uint32_t address, const u
     }
 }
 
-/* --- what others tell ----------------------------------------------------------------------------
- */
+/* ── what others tell ────────────────────────────────────────────────────────────────────────── */
 
 void dhcp_service_loader_sent(struct dhcp_service *service, const uint8_t mac[DHCP_MAC_BYTES],
                               const char *file, uint64_t now_ms)
@@ -380,8 +376,7 @@ bool dhcp_service_is_booting(const struct dhcp_service *service, const uint8_t m
     return record && record->booted && now_ms - record->discovered_ms < BOOTING_MS;
 }
 
-/* --- settings ------------------------------------------------------------------------------------
- */
+/* ── settings ────────────────────────────────────────────────────────────────────────────────── */
 
 /* A client with an address of its own may be plugged in elsewhere: there it is one of many. */
 static bool is_host_here(const struct dhcp_settings *settings, uint32_t address)

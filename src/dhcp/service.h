@@ -60,8 +60,7 @@ struct dhcp_exchange {
 /* The configuration names it, or it went further than asking. */
 bool dhcp_exchange_is_known(const struct dhcp_exchange *exchange);
 
-/* --- answers.c: events --------------------------------------------------------------------------
- */
+/* ── answers.c: events ───────────────────────────────────────────────────────────────────────── */
 
 void dhcp_service_push_event(struct dhcp_service *service, const struct dhcp_event *event);
 /* An event with what the exchange knows. */
@@ -69,8 +68,7 @@ struct dhcp_event dhcp_exchange_event(const struct dhcp_exchange *exchange,
                                       enum dhcp_event_type type);
 void dhcp_exchange_silent(const struct dhcp_exchange *exchange, enum dhcp_silence silence);
 
-/* --- answers.c ---------------------------------------------------------------------------------
- */
+/* ── answers.c ───────────────────────────────────────────────────────────────────────────────── */
 
 /* No address: a proxy's OFFER on port 67, its ACK on 4011. */
 void dhcp_exchange_answer_boot(struct dhcp_exchange *exchange, const struct dhcp_answer_form *form);
@@ -78,8 +76,7 @@ void dhcp_exchange_answer_boot(struct dhcp_exchange *exchange, const struct dhcp
 void dhcp_exchange_answer_full(struct dhcp_exchange *exchange, const struct dhcp_answer_form *form);
 void dhcp_exchange_answer_peer(struct dhcp_exchange *exchange);
 
-/* --- addresses.c: the answers that give one ----------------------------------------------------
- */
+/* ── addresses.c: the answers that give one ──────────────────────────────────────────────────── */
 
 enum dhcp_grant_verdict {
     DHCP_GRANT_SILENT, /* said so in an event */

@@ -52,8 +52,7 @@ static void parts_done(struct parts *parts)
         grub_file_done(&parts->items[i].file);
 }
 
-/* ── texts ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── texts ───────────────────────────────────────────────────────────────────────────────────── */
 
 /* Printable, bounded, UTF-8: what is not, becomes "?". */
 static void clean_text(char *to, size_t size, const char *from)
@@ -142,8 +141,7 @@ static char *make_file_name(const struct boot_catalog *catalog, const struct ori
     return boot_catalog_make_name(catalog, name);
 }
 
-/* ── files ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── files ───────────────────────────────────────────────────────────────────────────────────── */
 
 static bool has_data(const struct boot_catalog_file *file)
 {
@@ -286,8 +284,7 @@ static bool fits(struct collection *to, struct candidate *candidate, struct part
     return needed <= left;
 }
 
-/* ── checks ──────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── checks ──────────────────────────────────────────────────────────────────────────────────── */
 
 static void check_kernel(struct candidate *candidate, struct parts *parts)
 {
@@ -340,8 +337,7 @@ static void check_linux(struct collection *to, struct candidate *candidate, stru
         check_initrds(candidate, parts);
 }
 
-/* ── entries ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── entries ─────────────────────────────────────────────────────────────────────────────────── */
 
 static int fill_linux(struct collection *to, struct candidate *candidate, struct boot_entry *entry)
 {

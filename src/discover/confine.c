@@ -22,8 +22,7 @@
 #define DESCRIPTORS        64
 #define SECONDS_MORE       5
 
-/* ── limits ──────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── limits ──────────────────────────────────────────────────────────────────────────────────── */
 
 /* A sanitizer maps terabytes. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -55,8 +54,7 @@ static int set_limits(const struct discover_options *options, struct error *erro
     return result ? result : limit(RLIMIT_CORE, 0, error);
 }
 
-/* ── capabilities ────────────────────────────────────────────────────────────────────────────────
- */
+/* ── capabilities ────────────────────────────────────────────────────────────────────────────── */
 
 /* What is worth nothing without a socket. */
 #define NETWORK_CAPABILITIES (1u << CAP_NET_BIND_SERVICE | 1u << CAP_NET_RAW | 1u << CAP_NET_ADMIN)
@@ -78,8 +76,7 @@ static int drop_capabilities(struct error *error)
     return error_set(error, -errno, "capabilities cannot be dropped: %s", strerror(errno));
 }
 
-/* ── Landlock ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── Landlock ────────────────────────────────────────────────────────────────────────────────── */
 
 #define PROGRAMS (LANDLOCK_EXECUTE | LANDLOCK_READ | LANDLOCK_LIST)
 
@@ -125,8 +122,7 @@ static int give_up_files(const struct discover_options *options, struct error *e
                   : 0;
 }
 
-/* ── system calls ────────────────────────────────────────────────────────────────────────────────
- */
+/* ── system calls ────────────────────────────────────────────────────────────────────────────── */
 
 static const int refused[] = {
     /* no network, not even on this machine; the packets go over a socket that is there */

@@ -16,8 +16,7 @@
 
 #define LISTINGS_LIMIT 512u
 
-/* ── what the steps share ────────────────────────────────────────────────────────────────────────
- */
+/* ── what the steps share ────────────────────────────────────────────────────────────────────── */
 
 void scan_note(struct scan *scan, const char *format, ...)
 {
@@ -123,8 +122,7 @@ bool scan_read_text(struct scan *scan, const struct volume *volume, const char *
     return ret_file->bytes > 0;
 }
 
-/* ── the whole of it ─────────────────────────────────────────────────────────────────────────────
- */
+/* ── the whole of it ─────────────────────────────────────────────────────────────────────────── */
 
 static uint64_t deadline_ms(uint64_t time_ms)
 {

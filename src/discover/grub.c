@@ -38,8 +38,7 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* ── memory files ────────────────────────────────────────────────────────────────────────────────
- */
+/* ── memory files ────────────────────────────────────────────────────────────────────────────── */
 
 void grub_file_done(struct grub_file *file)
 {
@@ -91,8 +90,7 @@ int grub_file_make(struct grub_file *ret_file, const void *bytes, size_t length)
     return result;
 }
 
-/* ── one question ────────────────────────────────────────────────────────────────────────────────
- */
+/* ── one question ────────────────────────────────────────────────────────────────────────────── */
 
 struct question {
     const struct grub *grub;
@@ -207,8 +205,7 @@ static int ask_for_file(const struct grub *grub, const char *const *words, uint6
     return result;
 }
 
-/* ── files ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── files ───────────────────────────────────────────────────────────────────────────────────── */
 
 int grub_read(const struct grub *grub, const char *device, const char *path, uint64_t limit_bytes,
               struct grub_file *ret_file, struct error *error)
@@ -230,8 +227,7 @@ int grub_read_sectors(const struct grub *grub, const char *device, uint64_t firs
     return ask_for_file(grub, words, count * 512 + 1, ret_file, error);
 }
 
-/* ── folders ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── folders ─────────────────────────────────────────────────────────────────────────────────── */
 
 void grub_folder_done(struct grub_folder *folder)
 {
@@ -317,8 +313,7 @@ int grub_list(const struct grub *grub, const char *device, const char *path,
     return result;
 }
 
-/* ── devices ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── devices ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* Only what is on this disk, and nothing that could be more than a name: labels of a disk stand in
  * the same list. */

@@ -7,8 +7,7 @@
 
 #include <netboot-target/util/array.h>
 
-/* ── finding them ────────────────────────────────────────────────────────────────────────────────
- */
+/* ── finding them ────────────────────────────────────────────────────────────────────────────── */
 
 static void read_title(struct scan *scan, struct system *system, const char *etc)
 {
@@ -68,8 +67,7 @@ const struct system *scan_system_of(const struct scan *scan, const struct volume
     return best || scan->system_count != 1 ? best : &scan->systems[0];
 }
 
-/* ── command lines ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── command lines ───────────────────────────────────────────────────────────────────────────── */
 
 /* "lvm/vg-root" is /dev/mapper/vg-root, which any initramfs with LVM makes. */
 static bool put_root(struct buffer *out, const struct system *system)

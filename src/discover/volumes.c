@@ -10,8 +10,7 @@
 
 #include <netboot-target/util/array.h>
 
-/* ── what the partition table says ───────────────────────────────────────────────────────────────
- */
+/* ── what the partition table says ───────────────────────────────────────────────────────────── */
 
 static void copy(char *to, size_t size, const char *from)
 {
@@ -129,8 +128,7 @@ static void read_partition_table(struct scan *scan)
     blkid_free_probe(probe);
 }
 
-/* ── filesystems ─────────────────────────────────────────────────────────────────────────────────
- */
+/* ── filesystems ─────────────────────────────────────────────────────────────────────────────── */
 
 /* The log of an XFS filesystem, read through GRUB like everything else: a volume of LVM has no
  * place of its own on the disk. */

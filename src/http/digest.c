@@ -31,8 +31,7 @@ static const struct algorithm {
     [HTTP_DIGEST_SHA256] = {"SHA-256", EVP_sha256},
 };
 
-/* ── nonces ──────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── nonces ──────────────────────────────────────────────────────────────────────────────────── */
 
 static bool nonce_prove(const struct http_digest *digest, const char *client,
                         uint8_t nonce[NONCE_BYTES])
@@ -83,8 +82,7 @@ void http_digest_challenge(const struct http_digest *digest, enum http_digest_al
                   digest->realm, algorithms[algorithm].name, text, stale ? ", stale=true" : "");
 }
 
-/* ── the check ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the check ───────────────────────────────────────────────────────────────────────────────── */
 
 /* H(parts joined by colons), as hexadecimal. */
 static bool hash_parts(const struct algorithm *algorithm, const char *const *parts, size_t count,

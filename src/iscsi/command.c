@@ -34,8 +34,7 @@ void command_wait_for_credit(struct iscsi_command *command)
     DL_APPEND2(command->connection->waiting, command, wait_prev, wait_next);
 }
 
-/* ── life ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────── */
 
 static void command_done(struct scsi_task *task);
 static void command_abort(struct scsi_task *task, bool answer);
@@ -175,8 +174,7 @@ static void command_run(struct iscsi_command *command)
 #define ASC_DATA_PHASE_ERROR                  0x4b00
 #define ASC_INVALID_FIELD_IN_INFORMATION_UNIT 0x0e03
 
-/* ── gathering data-out ──────────────────────────────────────────────────────────────────────────
- */
+/* ── gathering data-out ──────────────────────────────────────────────────────────────────────── */
 
 /* The deadline for it begins, if none runs yet; it begins anew with each sequence that is complete,
  * and ends with the last one. */
@@ -351,8 +349,7 @@ static int command_gather(struct iscsi_command *command)
     return 0;
 }
 
-/* ── the SCSI Command PDU, RFC 7143 §11.3 ────────────────────────────────────────────────────────
- */
+/* ── the SCSI Command PDU, RFC 7143 §11.3 ────────────────────────────────────────────────────── */
 
 static int check_immediate_data(struct iscsi_connection *connection)
 {
@@ -467,8 +464,7 @@ int command_complete(struct iscsi_connection *connection)
     return 0;
 }
 
-/* ── Data-Out, RFC 7143 §11.7 ────────────────────────────────────────────────────────────────────
- */
+/* ── Data-Out, RFC 7143 §11.7 ────────────────────────────────────────────────────────────────── */
 
 static struct iscsi_command *find_gathering(struct iscsi_session *session, uint32_t itt)
 {

@@ -12,8 +12,7 @@
 
 #include "connection.h"
 
-/* ── events ──────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── events ──────────────────────────────────────────────────────────────────────────────────── */
 
 void connection_event(struct iscsi_connection *connection, enum iscsi_event_kind kind,
                       const char *reason)
@@ -59,8 +58,7 @@ int connection_fail(struct iscsi_connection *connection, const char *format, ...
     return -EPROTO;
 }
 
-/* ── the queue of answers ────────────────────────────────────────────────────────────────────────
- */
+/* ── the queue of answers ────────────────────────────────────────────────────────────────────── */
 
 void connection_queue(struct iscsi_connection *connection, struct iscsi_answer *answer)
 {
@@ -78,8 +76,7 @@ void connection_wake(struct iscsi_connection *connection)
         connection->node->callbacks->output_ready(connection->node->context, connection->owner);
 }
 
-/* ── birth ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── birth ───────────────────────────────────────────────────────────────────────────────────── */
 
 /* "192.0.2.1:3260" or "[2001:db8::1]:3260"; a v4-mapped address is the IPv4 address it maps. */
 static void address_text(const struct sockaddr_storage *address, char *to, size_t size)
@@ -192,8 +189,7 @@ struct iscsi_connection *iscsi_connection_new(struct iscsi_node *node,
     return connection;
 }
 
-/* ── input ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── input ───────────────────────────────────────────────────────────────────────────────────── */
 
 int iscsi_connection_received(struct iscsi_connection *connection, size_t bulk_bytes,
                               const void *data, size_t length, uint64_t now_us)
@@ -218,8 +214,7 @@ bool iscsi_connection_ends(const struct iscsi_connection *connection)
     return connection->phase == PHASE_ENDING;
 }
 
-/* ── death ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── death ───────────────────────────────────────────────────────────────────────────────────── */
 
 void connection_drained(struct iscsi_connection *connection)
 {

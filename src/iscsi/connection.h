@@ -20,8 +20,7 @@
 struct iscsi_connection;
 struct iscsi_command;
 
-/* ── answers: what waits to be pulled ────────────────────────────────────────────────────────────
- */
+/* ── answers: what waits to be pulled ────────────────────────────────────────────────────────── */
 
 enum emit_verdict {
     EMIT_DONE, /* all of it is committed; the answer has unlinked (and perhaps freed) itself */
@@ -48,8 +47,7 @@ struct iscsi_response {
     uint8_t data[];
 };
 
-/* ── commands ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── commands ────────────────────────────────────────────────────────────────────────────────── */
 
 enum command_state {
     COMMAND_GATHERING,      /* its data-out is arriving */
@@ -104,8 +102,7 @@ struct iscsi_command {
     uint32_t fetched_from, fetched_end;
 };
 
-/* ── sessions ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── sessions ────────────────────────────────────────────────────────────────────────────────── */
 
 struct iscsi_session {
     struct iscsi_session *prev, *next; /* node->sessions */
@@ -129,8 +126,7 @@ struct iscsi_session {
     uint64_t latency[ISCSI_LATENCY_BUCKETS];
 };
 
-/* ── connections ─────────────────────────────────────────────────────────────────────────────────
- */
+/* ── connections ─────────────────────────────────────────────────────────────────────────────── */
 
 enum connection_phase {
     PHASE_LOGIN,

@@ -17,8 +17,7 @@
 #define PATIENCE_US     1000000 /* a peer is not silent before that */
 #define SEARCH_AGAIN_US 100000  /* a search goes through every command there is */
 
-/* ── making way ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── making way ──────────────────────────────────────────────────────────────────────────────── */
 
 static size_t held_bytes(const struct iscsi_connection *connection)
 {
@@ -75,8 +74,7 @@ bool iscsi_node_make_room(struct iscsi_node *node)
     return true;
 }
 
-/* ── taking and giving ───────────────────────────────────────────────────────────────────────────
- */
+/* ── taking and giving ───────────────────────────────────────────────────────────────────────── */
 
 static bool is_left_for_others(const struct iscsi_connection *connection, size_t cost)
 {

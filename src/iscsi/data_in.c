@@ -28,8 +28,7 @@ void command_answer(struct iscsi_command *command)
     connection_queue(command->connection, &command->answer);
 }
 
-/* ── residuals, RFC 7143 §11.4.5.1 ───────────────────────────────────────────────────────────────
- */
+/* ── residuals, RFC 7143 §11.4.5.1 ───────────────────────────────────────────────────────────── */
 
 struct residual {
     uint8_t flags;
@@ -53,8 +52,7 @@ static struct residual command_residual(const struct iscsi_command *command)
     return (struct residual){0, 0};
 }
 
-/* ── counting ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── counting ────────────────────────────────────────────────────────────────────────────────── */
 
 static void note_answer(struct iscsi_command *command)
 {
@@ -74,8 +72,7 @@ static void note_answer(struct iscsi_command *command)
         connection_event(command->connection, ISCSI_EVENT_FIRST_COMMAND, "");
 }
 
-/* ── SCSI Response ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── SCSI Response ───────────────────────────────────────────────────────────────────────────── */
 
 static enum emit_verdict emit_scsi_response(struct iscsi_connection *connection,
                                             struct iscsi_command *command,
@@ -106,8 +103,7 @@ static enum emit_verdict emit_scsi_response(struct iscsi_connection *connection,
     return EMIT_DONE;
 }
 
-/* ── fetching through the engine ─────────────────────────────────────────────────────────────────
- */
+/* ── fetching through the engine ─────────────────────────────────────────────────────────────── */
 
 /* A buffer of the credit for the next stretch. */
 bool command_take_fetch_buffer(struct iscsi_command *command)
@@ -169,8 +165,7 @@ void command_fetched(struct scsi_task *task)
         command_answer(command);
 }
 
-/* ── Data-In ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── Data-In ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* How much the next PDU carries. */
 static uint32_t next_chunk(const struct iscsi_command *command)

@@ -18,8 +18,7 @@ static bool is_in_login(const struct iscsi_connection *connection)
     return connection->phase == PHASE_LOGIN || connection->phase == PHASE_REINSTATING;
 }
 
-/* ── data of writes ──────────────────────────────────────────────────────────────────────────────
- */
+/* ── data of writes ──────────────────────────────────────────────────────────────────────────── */
 
 static bool owes_data(const struct iscsi_session *session)
 {
@@ -35,8 +34,7 @@ bool iscsi_connection_has_deadline(const struct iscsi_connection *connection)
     return connection->data_out_us;
 }
 
-/* ── idle sessions: NOP-In with a transfer tag, RFC 7143 §11.19 ──────────────────────────────────
- */
+/* ── idle sessions: NOP-In with a transfer tag, RFC 7143 §11.19 ──────────────────────────────── */
 
 /* Firmware does not know that ping. Nobody is dropped who does not answer: that is the keepalive's
  * business. What it is good for: paths that forget a connection on which nothing is said. */
@@ -60,8 +58,7 @@ static void ping(struct iscsi_session *session)
     connection_wake(connection);
 }
 
-/* ── the tick ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the tick ────────────────────────────────────────────────────────────────────────────────── */
 
 static void tick_login(struct iscsi_connection *connection, uint64_t now_us, uint64_t *next_us)
 {

@@ -78,8 +78,7 @@ bool iscsi_login_has_proven(const struct iscsi_login *login);
 const char *iscsi_login_initiator_name(const struct iscsi_login *login);
 const char *iscsi_login_target_name(const struct iscsi_login *login);
 
-/* ── text requests in full feature phase, §11.10 ─────────────────────────────────────────────────
- */
+/* ── text requests in full feature phase, §11.10 ─────────────────────────────────────────────── */
 
 enum iscsi_text_verdict {
     ISCSI_TEXT_ANSWER, /* `reply` holds key=value pairs, perhaps more than one PDU can carry */

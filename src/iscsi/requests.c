@@ -44,8 +44,7 @@ int request_begin(struct iscsi_connection *connection)
     return 0;
 }
 
-/* ── login, RFC 7143 §11.12 and §11.13 ───────────────────────────────────────────────────────────
- */
+/* ── login, RFC 7143 §11.12 and §11.13 ───────────────────────────────────────────────────────── */
 
 static struct iscsi_response *login_response(struct iscsi_connection *connection,
                                              const uint8_t *bhs,
@@ -203,8 +202,7 @@ int login_complete(struct iscsi_connection *connection)
     return 0;
 }
 
-/* ── text, RFC 7143 §11.10 and §11.11 ────────────────────────────────────────────────────────────
- */
+/* ── text, RFC 7143 §11.10 and §11.11 ────────────────────────────────────────────────────────── */
 
 enum { REJECT_PROTOCOL_ERROR = 0x04, REJECT_INVALID_FIELD = 0x09 }; /* §11.17.1 */
 
@@ -278,8 +276,7 @@ int text_complete(struct iscsi_connection *connection)
     return send_text_reply(connection);
 }
 
-/* ── NOP-Out, RFC 7143 §11.18 ────────────────────────────────────────────────────────────────────
- */
+/* ── NOP-Out, RFC 7143 §11.18 ────────────────────────────────────────────────────────────────── */
 
 int nop_out_complete(struct iscsi_connection *connection)
 {
@@ -304,8 +301,7 @@ int nop_out_complete(struct iscsi_connection *connection)
     return 0;
 }
 
-/* ── logout, RFC 7143 §11.14 and §11.15 ──────────────────────────────────────────────────────────
- */
+/* ── logout, RFC 7143 §11.14 and §11.15 ──────────────────────────────────────────────────────── */
 
 enum { /* reasons */
        LOGOUT_SESSION = 0,

@@ -93,8 +93,7 @@ struct iscsi_session *session_new(struct iscsi_connection *connection,
     return session;
 }
 
-/* ── who makes way for whom ──────────────────────────────────────────────────────────────────────
- */
+/* ── who makes way for whom ──────────────────────────────────────────────────────────────────── */
 
 static bool is_of_same_initiator(const struct iscsi_session *session,
                                  const struct iscsi_login_result *login)
@@ -164,8 +163,7 @@ void session_make_way(struct iscsi_node *node, const struct iscsi_login_result *
     }
 }
 
-/* ── the end ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the end ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void leave_target(struct iscsi_session *session)
 {

@@ -30,8 +30,7 @@ static bool is_given(const char *text)
     return text && text[0];
 }
 
-/* --- finding -------------------------------------------------------------------------------------
- */
+/* ── finding ─────────────────────────────────────────────────────────────────────────────────── */
 
 static bool matches_mac(const struct journal_client *client, const struct journal_identity *who)
 {
@@ -70,8 +69,7 @@ const struct journal_client *journal_find(const struct journal *journal,
     return client && !client->has_mac ? client : NULL;
 }
 
-/* --- making room --------------------------------------------------------------------------------
- */
+/* ── making room ─────────────────────────────────────────────────────────────────────────────── */
 
 void client_free(struct journal *journal, struct journal_client *client)
 {
@@ -115,8 +113,7 @@ static struct journal_client *client_new(struct journal *journal, uint64_t now_m
     return client;
 }
 
-/* --- joining ------------------------------------------------------------------------------------
- */
+/* ── joining ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* An address belongs to whoever used it last. */
 static void take_address(struct journal *journal, struct journal_client *owner, const char *address)
@@ -165,8 +162,7 @@ struct journal_client *client_get(struct journal *journal, const struct journal_
     return client;
 }
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* ── reading ─────────────────────────────────────────────────────────────────────────────────── */
 
 const struct journal_client *journal_client_at(const struct journal *journal, unsigned index)
 {

@@ -14,8 +14,7 @@
 
 #define LINES_LIMIT 64u
 
-/* --- steps -------------------------------------------------------------------------------------
- */
+/* ── steps ───────────────────────────────────────────────────────────────────────────────────── */
 
 struct step_row {
     const char *name;
@@ -26,8 +25,7 @@ struct step_row {
 };
 extern const struct step_row journal_steps[JOURNAL_STEP_COUNT];
 
-/* --- clients -----------------------------------------------------------------------------------
- */
+/* ── clients ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* How far one boot has come, and what it showed on its way. */
 struct story {
@@ -108,8 +106,7 @@ struct entry *client_add_entry(struct journal_client *client);
 /* Printable ASCII stays, everything else becomes \xNN; cut at `size`. NULL is "". */
 void copy_text(char *to, size_t size, const char *from);
 
-/* --- what it means -------------------------------------------------------------------------------
- */
+/* ── what it means ───────────────────────────────────────────────────────────────────────────── */
 
 /* Where the client stands, and when that turns into "stopped"; 0: never. */
 enum journal_state story_state(const struct story *story);

@@ -39,8 +39,7 @@ void journal_set_limits(struct journal *journal, unsigned client_limit, unsigned
         client_free(journal, journal->clients->prev);
 }
 
-/* --- lines --------------------------------------------------------------------------------------
- */
+/* ── lines ───────────────────────────────────────────────────────────────────────────────────── */
 
 static struct journal_line *add_line(struct journal *journal)
 {
@@ -105,8 +104,7 @@ static void say_stop(struct journal *journal, struct journal_client *client)
     end_text(&out);
 }
 
-/* --- stopping and going on ----------------------------------------------------------------------
- */
+/* ── stopping and going on ───────────────────────────────────────────────────────────────────── */
 
 /* The stop that came further is the better story, but not for ever. */
 static void stop(struct journal *journal, struct journal_client *client, uint64_t now_ms)
@@ -162,8 +160,7 @@ static void start_over(struct journal *journal, struct journal_client *client, u
     client->boots_stopped += client->stopped.step != JOURNAL_NONE;
 }
 
-/* --- recording ----------------------------------------------------------------------------------
- */
+/* ── recording ───────────────────────────────────────────────────────────────────────────────── */
 
 /* The entry of the same step and detail in this boot, else a new one. */
 static struct entry *get_entry(struct journal_client *client, enum journal_step step,
@@ -351,8 +348,7 @@ bool journal_isid_is_firmware(const uint8_t isid[6])
     return memcmp(isid, ipxe, sizeof ipxe) == 0;
 }
 
-/* --- time ---------------------------------------------------------------------------------------
- */
+/* ── time ────────────────────────────────────────────────────────────────────────────────────── */
 
 static uint64_t idle_deadline_ms(const struct story *story)
 {

@@ -6,8 +6,7 @@
 
 #include "internal.h"
 
-/* --- pieces ------------------------------------------------------------------------------------
- */
+/* ── pieces ──────────────────────────────────────────────────────────────────────────────────── */
 
 /* A piece that did not fit was left out whole; the text ends there, with a mark and a NUL. */
 void end_text(struct buffer *out)
@@ -74,8 +73,7 @@ static void write_last_step(struct buffer *out, const struct story *story, uint6
     buffer_append_string(out, ".");
 }
 
-/* --- the sentence ------------------------------------------------------------------------------
- */
+/* ── the sentence ────────────────────────────────────────────────────────────────────────────── */
 
 static void write_stop(struct buffer *out, const struct journal_client *client,
                        const struct story *story, const struct journal_report *report,

@@ -36,8 +36,7 @@ struct boot_access {
     struct login_delay failures;
 };
 
-/* ── the password ────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the password ────────────────────────────────────────────────────────────────────────────── */
 
 static bool admit(const struct server *server, const struct http_request *request)
 {
@@ -155,8 +154,7 @@ bool boot_access_granted(struct server *server, const struct http_request *reque
     return false;
 }
 
-/* ── keys ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── keys ────────────────────────────────────────────────────────────────────────────────────── */
 
 /* `input` failed or libcrypto out of memory: a proof nobody can have. */
 static void prove(const struct boot_access *access, const struct buffer *input,
@@ -214,8 +212,7 @@ bool boot_access_has_key(const struct server *server, const struct boot_client *
     return CRYPTO_memcmp(expected, key, sizeof expected) == 0;
 }
 
-/* ── life ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────── */
 
 static void use_password(struct server *server, struct boot_access *access)
 {

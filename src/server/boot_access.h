@@ -33,8 +33,7 @@ bool boot_access_granted(struct server *server, const struct http_request *reque
 /* There is a password that somebody could know. */
 bool boot_access_is_possible(const struct server *server);
 
-/* --- keys --------------------------------------------------------------------------------------
- */
+/* ── keys ────────────────────────────────────────────────────────────────────────────────────── */
 
 #define BOOT_ACCESS_KEY_BYTES 49u /* of a session: time and proof as hexadecimal, and a NUL */
 

@@ -51,8 +51,7 @@ struct boot_files {
     struct config *config; /* what `files` were read for */
 };
 
-/* ── files ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── files ───────────────────────────────────────────────────────────────────────────────────── */
 
 static int read_memory(const struct byte_source *source, uint64_t offset, void *to, size_t length)
 {
@@ -113,8 +112,7 @@ static void forget(struct named_file **files)
     }
 }
 
-/* ── reading, on a worker ────────────────────────────────────────────────────────────────────────
- */
+/* ── reading, on a worker ────────────────────────────────────────────────────────────────────── */
 
 /* Where the file of a descriptor is. */
 static int path_of(int descriptor, char *to, size_t size)
@@ -285,8 +283,7 @@ static void reading_run(struct job *job)
         read_named(reading, folder);
 }
 
-/* ── taking over, on the loop ────────────────────────────────────────────────────────────────────
- */
+/* ── taking over, on the loop ────────────────────────────────────────────────────────────────── */
 
 /* One that a package has is worth a warning; the others are told when such a machine comes. */
 static void tell_missing(const struct boot_files *files)
@@ -343,8 +340,7 @@ static struct reading *reading_new(struct server *server, struct config *config)
     return reading;
 }
 
-/* ── life ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────── */
 
 int boot_files_start(struct server *server, struct error *error)
 {

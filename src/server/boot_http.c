@@ -27,8 +27,7 @@ static struct boot_reach reach_of(const struct http_request *request)
         .peer = request->peer, .local = request->local, .http_port = request->local_port};
 }
 
-/* ── scripts ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── scripts ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void answer_script(struct server *server, const struct http_request *request,
                           enum boot_page page, bool authenticated, struct http_response *response)
@@ -95,8 +94,7 @@ static void get_login(void *context, const struct http_request *request,
         answer_script(context, request, BOOT_PAGE_MENU, true, response);
 }
 
-/* ── kernels ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── kernels ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* One kernel or initrd on its way. */
 struct kernel_sending {
@@ -159,8 +157,7 @@ static void get_kernel(void *context, const struct http_request *request,
     watch_kernel(server, request, blob->bytes, response);
 }
 
-/* ── files ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── files ───────────────────────────────────────────────────────────────────────────────────── */
 
 /* One answer on its way: who gets what. */
 struct sending {
@@ -247,8 +244,7 @@ static const struct http_route routes[] = {
 };
 // clang-format on
 
-/* ── life ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────── */
 
 int boot_http_start(struct server *server, struct error *error)
 {

@@ -27,8 +27,7 @@ static uint64_t now_ms(const struct server *server)
     return server_now_us(server) / 1000;
 }
 
-/* ── lines and time ──────────────────────────────────────────────────────────────────────────────
- */
+/* ── lines and time ──────────────────────────────────────────────────────────────────────────── */
 
 static void rearm(struct boot_journal *journal)
 {
@@ -70,8 +69,7 @@ static void note(struct server *server, const struct journal_identity *who,
     settle(journal);
 }
 
-/* ── identities ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── identities ──────────────────────────────────────────────────────────────────────────────── */
 
 /* Who is at an address; memory for what an identity points to. */
 struct person {
@@ -92,8 +90,7 @@ static void find_person(const struct server *server, const char *address, struct
         to->identity.mac = to->mac;
 }
 
-/* ── DHCP ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── DHCP ────────────────────────────────────────────────────────────────────────────────────── */
 
 /* SMBIOS keeps the first three fields little-endian, and so does firmware's option 97; iPXE turns
  * them to the order in which they are written. */
@@ -297,8 +294,7 @@ void boot_journal_link(struct server *server, const char *interface, bool is_up)
     settle(journal);
 }
 
-/* ── boot files and scripts ──────────────────────────────────────────────────────────────────────
- */
+/* ── boot files and scripts ──────────────────────────────────────────────────────────────────── */
 
 void boot_journal_file_begins(struct server *server, const struct boot_transfer *transfer)
 {
@@ -427,8 +423,7 @@ void boot_journal_script(struct server *server, const struct boot_reach *reach,
         note(server, &person.identity, &event);
 }
 
-/* ── iSCSI ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── iSCSI ───────────────────────────────────────────────────────────────────────────────────── */
 
 /* "192.0.2.7:51234" or "[2001:db8::7]:51234" without its port. */
 static void strip_port(const char *peer, char to[JOURNAL_ADDRESS_BYTES])
@@ -541,8 +536,7 @@ static void on_progress(struct ev_loop *loop, ev_timer *timer, int events)
         ev_timer_stop(loop, timer);
 }
 
-/* ── life ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────── */
 
 int boot_journal_start(struct server *server, struct error *error)
 {

@@ -14,8 +14,7 @@ void boot_journal_free(struct server *server);
 /* For reading; up to date. NULL: there is none. */
 const struct journal *boot_journal_get(const struct server *server);
 
-/* ── DHCP ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── DHCP ────────────────────────────────────────────────────────────────────────────────────── */
 
 /* `off`: why nobody is answered there when the event is DHCP_SILENCE_OFF; unanswered and detail. */
 void boot_journal_dhcp(struct server *server, const char *interface, const struct dhcp_event *event,
@@ -30,8 +29,7 @@ void boot_journal_foreign_answer(struct server *server, const char *interface,
                                  const struct foreign_answer *answer);
 void boot_journal_link(struct server *server, const char *interface, bool is_up);
 
-/* ── boot files and scripts ──────────────────────────────────────────────────────────────────────
- */
+/* ── boot files and scripts ──────────────────────────────────────────────────────────────────── */
 
 /* One boot file on its way to one client. */
 struct boot_transfer {
@@ -59,7 +57,6 @@ void boot_journal_wrong_password(struct server *server, const char *peer,
 void boot_journal_script(struct server *server, const struct boot_reach *reach,
                          const struct boot_answer *answer);
 
-/* ── iSCSI ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── iSCSI ───────────────────────────────────────────────────────────────────────────────────── */
 
 void boot_journal_iscsi(struct server *server, const struct iscsi_event *event);

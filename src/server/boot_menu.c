@@ -31,8 +31,7 @@ struct boot_menu_state {
     bool is_saving, is_stale; /* a record is on its way; it is not the newest any more */
 };
 
-/* ── what was chosen last ────────────────────────────────────────────────────────────────────────
- */
+/* ── what was chosen last ────────────────────────────────────────────────────────────────────── */
 
 static void save_choices(struct server *server);
 
@@ -82,8 +81,7 @@ static void remember(const struct asking *asking, const char *choice)
         save_choices(asking->server);
 }
 
-/* ── what there is ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── what there is ───────────────────────────────────────────────────────────────────────────── */
 
 static struct served_lun *find_lun(const struct asking *asking)
 {
@@ -137,8 +135,7 @@ static void usual_choice(const struct asking *asking, const struct boot_catalog 
         boot_choice_default(usual, catalog, machine, ret_choice);
 }
 
-/* ── starting ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── starting ────────────────────────────────────────────────────────────────────────────────── */
 
 static int put_way_back(struct asking *asking, const char *text)
 {
@@ -276,8 +273,7 @@ static int put_choice(struct asking *asking, const char *choice)
     return put_way_back(asking, "This is not there any more.");
 }
 
-/* ── the menu ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the menu ────────────────────────────────────────────────────────────────────────────────── */
 
 /* What a menu is made of. */
 struct listing {
@@ -417,8 +413,7 @@ static int put_menu(struct asking *asking)
     return 0;
 }
 
-/* ── pages ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── pages ───────────────────────────────────────────────────────────────────────────────────── */
 
 /* The first look at the disk is under way, or the one that was just asked for. */
 static bool must_wait(const struct asking *asking)
@@ -510,8 +505,7 @@ int boot_menu_answer(struct asking *asking)
                : -ENOMEM;
 }
 
-/* ── life ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────── */
 
 int boot_menu_start(struct server *server, struct error *error)
 {

@@ -25,8 +25,7 @@ struct boot_source {
     uint32_t told_missing; /* bits of rows of the boot room's table */
 };
 
-/* ── rules ──────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── rules ───────────────────────────────────────────────────────────────────────────────────── */
 
 static void fill_rule(const struct config_client *client, struct boot_rule *rule)
 {
@@ -46,8 +45,7 @@ static void fill_rule(const struct config_client *client, struct boot_rule *rule
     memcpy(rule->uuid, client->uuid.bytes, sizeof rule->uuid);
 }
 
-/* ── loaders ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── loaders ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* DHCP tells no serial number: a client known by one goes by its MAC or UUID here. */
 static const char *file_of_client(const struct config *config, const struct dhcp_client *client)
@@ -100,8 +98,7 @@ static const char *loader_of(struct boot_source *source, const struct dhcp_clien
     return NULL;
 }
 
-/* ── what DHCP answers ───────────────────────────────────────────────────────────────────────────
- */
+/* ── what DHCP answers ───────────────────────────────────────────────────────────────────────── */
 
 static void server_of(const struct server *server, const struct boot_reach *reach,
                       struct boot_server *to)
@@ -156,8 +153,7 @@ void boot_source_free(struct server *server)
     free(take_pointer(server->boot_source));
 }
 
-/* ── the policy ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the policy ──────────────────────────────────────────────────────────────────────────────── */
 
 static void policy_done(struct policy *policy)
 {
@@ -210,8 +206,7 @@ static int policy_init(const struct server *server, struct policy *to)
     return 0;
 }
 
-/* ── scripts ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── scripts ─────────────────────────────────────────────────────────────────────────────────── */
 
 bool boot_source_is_entry(const char *name)
 {
@@ -441,8 +436,7 @@ int boot_source_script(struct server *server, const struct boot_reach *reach,
     return result ? result : out->failed ? -ENOMEM : 0;
 }
 
-/* ── where, and who ──────────────────────────────────────────────────────────────────────────────
- */
+/* ── where, and who ──────────────────────────────────────────────────────────────────────────── */
 
 static bool is_listed(const struct config_endpoint *endpoints, unsigned count, const char *local)
 {

@@ -21,8 +21,7 @@
 #define RECORD_LIMIT  (256u << 10)
 #define PATIENCE_MS   60000u /* an image that cannot be opened is told about for so long */
 
-/* ── who ─────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── who ─────────────────────────────────────────────────────────────────────────────────────── */
 
 static bool parse_mac(const char *text, uint8_t mac[6])
 {
@@ -79,8 +78,7 @@ static bool find_owner(const struct config_client *client, const uint8_t *mac, s
     return to->key[0];
 }
 
-/* ── what ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── what ────────────────────────────────────────────────────────────────────────────────────── */
 
 static bool has_client_luns(const struct config_target *config)
 {
@@ -146,8 +144,7 @@ struct served_target *client_targets_get(struct server *server,
     return get(server, server->config, target_config, client, mac);
 }
 
-/* ── which are known ─────────────────────────────────────────────────────────────────────────────
- */
+/* ── which are known ─────────────────────────────────────────────────────────────────────────── */
 
 /* A line is "TARGET MAC". */
 static void open_recorded(struct server *server, char *line)
@@ -220,8 +217,7 @@ void client_targets_note(struct server *server)
     buffer_done(&record);
 }
 
-/* ── which end ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── which end ───────────────────────────────────────────────────────────────────────────────── */
 
 void client_targets_tick(struct server *server)
 {

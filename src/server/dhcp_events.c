@@ -23,8 +23,7 @@ const char *dhcp_address_text(uint32_t address, char to[INET_ADDRSTRLEN])
     return inet_ntop(AF_INET, &in, to, INET_ADDRSTRLEN);
 }
 
-/* ── what happened ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── what happened ───────────────────────────────────────────────────────────────────────────── */
 
 static bool may_log(struct dhcp_interface *interface)
 {

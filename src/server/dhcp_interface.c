@@ -13,8 +13,7 @@
 
 #define BOOTP_REPLY 2
 
-/* ── addresses ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── addresses ───────────────────────────────────────────────────────────────────────────────── */
 
 static const struct net_address *find_address(const struct dhcp_interface *interface,
                                               bool is_fallback)
@@ -65,8 +64,7 @@ static unsigned sessions_over_fallback(const struct dhcp_interface *interface)
     return count.count;
 }
 
-/* ── the service's settings ──────────────────────────────────────────────────────────────────────
- */
+/* ── the service's settings ──────────────────────────────────────────────────────────────────── */
 
 enum dhcp_role dhcp_interface_role(const struct dhcp_interface *interface)
 {
@@ -132,8 +130,7 @@ static void configure_service(struct dhcp_interface *interface)
     (void)dhcp_service_configure(interface->service, &settings);
 }
 
-/* ── the role ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the role ────────────────────────────────────────────────────────────────────────────────── */
 
 static void follow(struct dhcp_interface *interface);
 
@@ -313,8 +310,7 @@ static void follow(struct dhcp_interface *interface)
     rearm(interface);
 }
 
-/* ── what comes in ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── what comes in ───────────────────────────────────────────────────────────────────────────── */
 
 /* Sends and tells what the service has to say. */
 static void drain(struct dhcp_interface *interface)
@@ -427,8 +423,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
     follow(interface);
 }
 
-/* ── following the kernel ────────────────────────────────────────────────────────────────────────
- */
+/* ── following the kernel ────────────────────────────────────────────────────────────────────── */
 
 static void open_ports(struct dhcp_interface *interface)
 {
@@ -487,8 +482,7 @@ bool dhcp_interface_is_restless(const struct dhcp_interface *interface)
            (!dhcp_ports_are_open(&interface->ports) || find_address(interface, true));
 }
 
-/* ── life ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────── */
 
 static bool make_parts(struct dhcp_interface *interface)
 {

@@ -24,8 +24,7 @@
 #define TTL              64
 #define HEARING_S        30.0
 
-/* ── life ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────── */
 
 static void close_watcher(struct dhcp_ports *ports, ev_io *watcher)
 {
@@ -72,8 +71,7 @@ void dhcp_ports_done(struct dhcp_ports *ports)
     close_watcher(ports, &ports->routers);
 }
 
-/* ── ports 67 and 4011 ───────────────────────────────────────────────────────────────────────────
- */
+/* ── ports 67 and 4011 ───────────────────────────────────────────────────────────────────────── */
 
 static const char *cure(int code)
 {
@@ -223,8 +221,7 @@ void dhcp_ports_send(const struct dhcp_ports *ports, const struct dhcp_output *o
         log_warning("a DHCP answer could not be sent: %s", strerror(errno));
 }
 
-/* ── looking for servers ─────────────────────────────────────────────────────────────────────────
- */
+/* ── looking for servers ─────────────────────────────────────────────────────────────────────── */
 
 /* Takes what a packet socket has; whoever takes a frame may close the socket. */
 static void take_frames(ev_io *watcher, void (*handle)(struct dhcp_ports *ports,
@@ -351,8 +348,7 @@ int dhcp_ports_look(struct dhcp_ports *ports, const struct net_interface *interf
     return 0;
 }
 
-/* ── routers ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── routers ─────────────────────────────────────────────────────────────────────────────────── */
 
 #define IPV6_NEXT_HEADER (ETH_HLEN + 6)
 #define IPV6_PAYLOAD     (ETH_HLEN + 40)

@@ -24,8 +24,7 @@ static uint64_t now_ms(const struct dhcp_server *dhcp)
     return server_now_us(dhcp->server) / 1000;
 }
 
-/* ── which interfaces ────────────────────────────────────────────────────────────────────────────
- */
+/* ── which interfaces ────────────────────────────────────────────────────────────────────────── */
 
 static const struct config_interface *find_config(const struct config *config, const char *name)
 {
@@ -157,8 +156,7 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int events)
     follow_kernel(timer->data);
 }
 
-/* ── clients of the configuration ────────────────────────────────────────────────────────────────
- */
+/* ── clients of the configuration ────────────────────────────────────────────────────────────── */
 
 /* Firmware sends the first three fields of a UUID as SMBIOS has them, little-endian, or turned. */
 static void turn_uuid(uint8_t uuid[16])
@@ -205,8 +203,7 @@ static int gather_clients(struct dhcp_server *dhcp)
     return 0;
 }
 
-/* ── for others ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── for others ──────────────────────────────────────────────────────────────────────────────── */
 
 /* What the kernel's neighbour table has. */
 static bool ask_neighbours(const char *interface, uint32_t address, uint8_t mac[NET_MAC_BYTES])
@@ -300,8 +297,7 @@ void dhcp_server_client_progressed(struct server *server, const uint8_t mac[NET_
             dhcp_service_client_progressed(interface->service, mac);
 }
 
-/* ── life ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────── */
 
 static void tell_absent(const struct dhcp_server *dhcp)
 {

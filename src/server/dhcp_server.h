@@ -53,8 +53,7 @@ struct dhcp_server {
     bool is_stopped; /* shutting down */
 };
 
-/* ── dhcp_interface.c ────────────────────────────────────────────────────────────────────────────
- */
+/* ── dhcp_interface.c ────────────────────────────────────────────────────────────────────────── */
 
 /* NULL: out of memory. */
 struct dhcp_interface *dhcp_interface_new(struct dhcp_server *dhcp,
@@ -78,8 +77,7 @@ bool dhcp_interface_has_left(struct dhcp_interface *interface, const struct net_
 /* True while it is to be looked at every few seconds. */
 bool dhcp_interface_is_restless(const struct dhcp_interface *interface);
 
-/* ── dhcp_fallback.c ─────────────────────────────────────────────────────────────────────────────
- */
+/* ── dhcp_fallback.c ─────────────────────────────────────────────────────────────────────────── */
 
 /* The address for an interface that has none: fallback-address, or where that is the usual one and
  * another interface of ours is in its network, the same in the next free network. 0 or -EADDRINUSE
@@ -89,8 +87,7 @@ int dhcp_fallback_choose(const struct dhcp_interface *interface, uint32_t *ret_a
 /* False: it was set for another fallback-address. */
 bool dhcp_fallback_fits(const struct dhcp_interface *interface, const struct net_address *address);
 
-/* ── dhcp_events.c ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── dhcp_events.c ───────────────────────────────────────────────────────────────────────────── */
 
 void dhcp_interface_note(struct dhcp_interface *interface, const struct dhcp_event *event);
 uint64_t dhcp_interface_now_ms(const struct dhcp_interface *interface);

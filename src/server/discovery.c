@@ -43,8 +43,7 @@ static const struct config_kernels *kernels_of(const struct served_lun *lun)
     return &lun->target->config->kernels;
 }
 
-/* ── may it be looked at? ────────────────────────────────────────────────────────────────────────
- */
+/* ── may it be looked at? ────────────────────────────────────────────────────────────────────── */
 
 struct session_search {
     const char *iqn;
@@ -65,8 +64,7 @@ static bool is_in_use(const struct served_lun *lun)
     return search.found;
 }
 
-/* ── memory ──────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── memory ──────────────────────────────────────────────────────────────────────────────────── */
 
 /* What the catalogs of other LUNs leave for this one. */
 static uint64_t memory_for(struct discovery *discovery, const struct discovered *one)
@@ -91,8 +89,7 @@ static uint64_t memory_for(struct discovery *discovery, const struct discovered 
     return used < limit ? limit - used : 0;
 }
 
-/* ── looking ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── looking ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void run_next(struct discovery *discovery);
 
@@ -231,8 +228,7 @@ static void give_up(struct discovery *discovery, const struct discovered *one)
     discovery_helper_stop(take_pointer(discovery->helper));
 }
 
-/* ── what the edge tells ─────────────────────────────────────────────────────────────────────────
- */
+/* ── what the edge tells ─────────────────────────────────────────────────────────────────────── */
 
 void discovery_lun_opened(struct served_lun *lun)
 {
@@ -283,8 +279,7 @@ void discovery_iscsi_event(struct server *server, const struct iscsi_event *even
         discovery_sessions_changed(target);
 }
 
-/* ── what others ask ─────────────────────────────────────────────────────────────────────────────
- */
+/* ── what others ask ─────────────────────────────────────────────────────────────────────────── */
 
 struct boot_catalog *discovery_catalog(const struct served_lun *lun)
 {
@@ -326,8 +321,7 @@ int discovery_rescan(struct server *server, struct served_lun *lun, struct error
     return 0;
 }
 
-/* ── start and end ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── start and end ───────────────────────────────────────────────────────────────────────────── */
 
 int discovery_start(struct server *server)
 {

@@ -45,8 +45,7 @@ struct discovery_helper {
     struct error error; /* why its result counts for nothing; "" */
 };
 
-/* ── starting ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── starting ────────────────────────────────────────────────────────────────────────────────── */
 
 /* In a build tree it lies beside the daemon; installed, below the same prefix. */
 void discovery_helper_find(char path[static PATH_MAX])
@@ -186,8 +185,7 @@ static int start_process(struct discovery_helper *helper, const struct discovery
     return 0;
 }
 
-/* ── the end ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the end ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void helper_kill(const struct discovery_helper *helper)
 {
@@ -298,8 +296,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events)
     helper_kill(helper);
 }
 
-/* ── packets ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── packets ─────────────────────────────────────────────────────────────────────────────────── */
 
 struct packet {
     char bytes[1 + ERROR_TEXT_BYTES];

@@ -32,8 +32,7 @@ void doctor_tell(struct doctor *doctor, enum finding kind, const char *what, con
     fputc('\n', doctor->to);
 }
 
-/* ── interfaces ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── interfaces ──────────────────────────────────────────────────────────────────────────────── */
 
 static bool can_be_default(const struct net_interface *interface)
 {
@@ -126,8 +125,7 @@ static void check_interfaces(struct doctor *doctor)
         ev_loop_destroy(loop);
 }
 
-/* ── boot files ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── boot files ──────────────────────────────────────────────────────────────────────────────── */
 
 static bool has_file(const struct config_boot *boot, const char *name)
 {
@@ -161,8 +159,7 @@ static void check_boot_files(struct doctor *doctor)
         doctor_tell(doctor, FINDING_FINE, "boot files", "iPXE is there");
 }
 
-/* ── disks ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── disks ───────────────────────────────────────────────────────────────────────────────────── */
 
 static void check_lun(struct doctor *doctor, struct block_io *io,
                       const struct config_target *target, const struct config_lun *lun)
@@ -210,8 +207,7 @@ static void check_disks(struct doctor *doctor)
     block_io_free(io);
 }
 
-/* ── the kernel ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the kernel ──────────────────────────────────────────────────────────────────────────────── */
 
 static void check_kernel(struct doctor *doctor)
 {
@@ -248,8 +244,7 @@ static void check_state(struct doctor *doctor)
         doctor_tell(doctor, FINDING_FINE, "state", "%s", directory);
 }
 
-/* ── all of it ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── all of it ───────────────────────────────────────────────────────────────────────────────── */
 
 int server_doctor(const struct config *config, FILE *to)
 {

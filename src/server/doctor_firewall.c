@@ -15,8 +15,7 @@
 
 #define OUTPUT_BYTES_LIMIT (4u << 20)
 
-/* ── asking a program ────────────────────────────────────────────────────────────────────────────
- */
+/* ── asking a program ────────────────────────────────────────────────────────────────────────── */
 
 #define NOT_THERE 127 /* sh(1) */
 
@@ -38,8 +37,7 @@ static int ask(const char *program, const char *arguments, struct buffer *to)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* ── what has to be let in ───────────────────────────────────────────────────────────────────────
- */
+/* ── what has to be let in ───────────────────────────────────────────────────────────────────── */
 
 /* "67, 4011, 69" of one type, each once. */
 static void list_ports(const struct config *config, int type, struct buffer *to)
@@ -72,8 +70,7 @@ static void list_wanted(const struct config *config, struct wanted *to)
         to->tcp[0] = '\0';
 }
 
-/* ── nftables ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── nftables ────────────────────────────────────────────────────────────────────────────────── */
 
 static const char *word_of(const json_t *object, const char *key)
 {
@@ -158,8 +155,7 @@ static int look_at_nftables(struct doctor *doctor)
     return status ? -1 : found;
 }
 
-/* ── iptables-legacy, whose rules nft does not show ──────────────────────────────────────────────
- */
+/* ── iptables-legacy, whose rules nft does not show ──────────────────────────────────────────── */
 
 /* In the table filter: ":INPUT DROP [0:0]", or "-A INPUT -j REJECT …" without a match. */
 static bool has_dropping_line(char *tables)
@@ -197,8 +193,7 @@ static int look_at_legacy(struct doctor *doctor)
     return 1;
 }
 
-/* ── what manages it ─────────────────────────────────────────────────────────────────────────────
- */
+/* ── what manages it ─────────────────────────────────────────────────────────────────────────── */
 
 static bool uses_ufw(void)
 {

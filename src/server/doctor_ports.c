@@ -22,8 +22,7 @@
 #define TCP_STATE_LISTEN 0x0A /* include/net/tcp_states.h */
 #define OWN_NAME         "netboot-target"
 
-/* ── which ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── which ───────────────────────────────────────────────────────────────────────────────────── */
 
 static uint16_t port_of(const struct config_endpoint *endpoint)
 {
@@ -70,8 +69,7 @@ unsigned doctor_ports(const struct config *config, struct doctor_port to[DOCTOR_
                          "status", to, count);
 }
 
-/* ── processes ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── processes ───────────────────────────────────────────────────────────────────────────────── */
 
 struct holder {
     int pid; /* 0: none found */
@@ -145,8 +143,7 @@ static void find_holder(unsigned long inode, struct holder *to)
         read_name(to->pid, to->name);
 }
 
-/* ── sockets ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── sockets ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* An address as /proc/net prints it: 32-bit words in the order of the host. */
 static bool parse_address(const char *text, uint8_t bytes[16], size_t *ret_length)
@@ -187,8 +184,7 @@ static bool collides(const struct doctor_port *port, const char *text)
            memcmp(&((const struct sockaddr_in *)&endpoint->address)->sin_addr, theirs, 4) == 0;
 }
 
-/* ── a socket that is bound to an interface ──────────────────────────────────────────────────────
- */
+/* ── a socket that is bound to an interface ──────────────────────────────────────────────────── */
 
 struct bound {
     unsigned long inode;
@@ -248,8 +244,7 @@ static bool is_elsewhere(const struct doctor *doctor, const struct doctor_port *
     return interface != 0;
 }
 
-/* ── looking ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── looking ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* Looks through one table of /proc/net; gives the socket's inode. False: nobody is in the way. */
 static bool find_in_table(const struct doctor *doctor, const struct doctor_port *port,
@@ -283,8 +278,7 @@ static bool find_socket(const struct doctor *doctor, const struct doctor_port *p
            find_in_table(doctor, port, is_stream ? "tcp6" : "udp6", ret_inode);
 }
 
-/* ── what to say ─────────────────────────────────────────────────────────────────────────────────
- */
+/* ── what to say ─────────────────────────────────────────────────────────────────────────────── */
 
 /* By the first 15 letters of a program's name, as the kernel keeps it. */
 static const struct {

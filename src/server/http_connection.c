@@ -17,8 +17,7 @@
 #define ANSWER_BYTES_PER_SECOND (8u << 10)  /* who takes less is cut off */
 #define NO_LIMIT                (1 << 30)   /* http_server.c counts connections itself */
 
-/* ── connections ─────────────────────────────────────────────────────────────────────────────────
- */
+/* ── connections ─────────────────────────────────────────────────────────────────────────────── */
 
 static void set_deadline(struct http_connection *connection, uint64_t milliseconds)
 {
@@ -125,8 +124,7 @@ static struct http_connection *connection_of(struct MHD_Connection *transport)
     return MHD_get_connection_info(transport, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-/* ── requests ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── requests ────────────────────────────────────────────────────────────────────────────────── */
 
 /* The request line has come. We decode the target ourselves, once. */
 static void *on_target(void *context, const char *target, struct MHD_Connection *transport)
@@ -319,8 +317,7 @@ static void on_completed(void *context, struct MHD_Connection *transport, void *
     set_deadline(connection, connection->http->config->limits.http_header_ms);
 }
 
-/* ── the daemon ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the daemon ──────────────────────────────────────────────────────────────────────────────── */
 
 struct MHD_Daemon *http_connection_start_daemon(struct http_server *http)
 {

@@ -27,8 +27,7 @@ struct http_port {
     bool wanted;
 };
 
-/* ── libmicrohttpd in the loop ───────────────────────────────────────────────────────────────────
- */
+/* ── libmicrohttpd in the loop ───────────────────────────────────────────────────────────────── */
 
 /* libmicrohttpd's wishes change with everything it does. */
 static void rearm(struct http_server *http)
@@ -61,8 +60,7 @@ static void on_timeout(struct ev_loop *loop, ev_timer *watcher, int events)
     run(watcher->data);
 }
 
-/* ── accepting ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── accepting ───────────────────────────────────────────────────────────────────────────────── */
 
 static bool log_refusals(struct http_server *http)
 {
@@ -128,8 +126,7 @@ static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
     run(http);
 }
 
-/* ── listening ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── listening ───────────────────────────────────────────────────────────────────────────────── */
 
 struct endpoints {
     const struct config_endpoint *items;
@@ -245,8 +242,7 @@ static int listen_as_configured(struct http_server *http, unsigned kinds, struct
     return result;
 }
 
-/* ── life ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────── */
 
 int http_server_start(struct server *server, struct error *error)
 {

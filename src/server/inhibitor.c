@@ -41,8 +41,7 @@ static void tell_failure(struct inhibitor *inhibitor, const char *why)
     log_notice("nothing keeps this machine from going to sleep under its clients: %s", why);
 }
 
-/* ── the bus in the loop ─────────────────────────────────────────────────────────────────────────
- */
+/* ── the bus in the loop ─────────────────────────────────────────────────────────────────────── */
 
 static void close_bus(struct inhibitor *inhibitor)
 {
@@ -102,8 +101,7 @@ static void on_bus_timeout(struct ev_loop *loop, ev_timer *watcher, int events)
     work_on_bus(watcher->data);
 }
 
-/* ── the lock ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the lock ────────────────────────────────────────────────────────────────────────────────── */
 
 static int on_answer(sd_bus_message *message, void *context, sd_bus_error *ret_error)
 {

@@ -37,8 +37,7 @@ struct guest {
     uint64_t seen_us; /* when something was last heard of it that is no command */
 };
 
-/* ── scripts ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── scripts ─────────────────────────────────────────────────────────────────────────────────── */
 
 static struct script *find_script(const struct invitations *invitations, const char *host,
                                   const char *initiator)
@@ -102,8 +101,7 @@ void invitations_free(struct server *server)
     free(invitations);
 }
 
-/* ── guests ──────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── guests ──────────────────────────────────────────────────────────────────────────────────── */
 
 static struct guest *find_guest(const struct served_target *target, const char *initiator)
 {

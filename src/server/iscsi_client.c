@@ -31,8 +31,7 @@
 #define BESIDE_BULK_BYTES 512         /* read behind a payload: the next header and a little */
 #define NOTSENT_LOW_BYTES (256 << 10) /* bounds pinned pages and what an abort can't recall */
 
-/* ── dirty connections ───────────────────────────────────────────────────────────────────────────
- */
+/* ── dirty connections ───────────────────────────────────────────────────────────────────────── */
 
 void client_mark_dirty(struct client *client)
 {
@@ -58,8 +57,7 @@ void clients_want_deadlines(struct iscsi_server *iscsi)
         ev_timer_again(iscsi->server->loop, &iscsi->deadlines);
 }
 
-/* ── turns of the loop ───────────────────────────────────────────────────────────────────────────
- */
+/* ── turns of the loop ───────────────────────────────────────────────────────────────────────── */
 
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 {
@@ -83,8 +81,7 @@ static void on_pump(struct ev_loop *loop, ev_prepare *watcher, int events)
         ev_idle_start(iscsi->server->loop, &iscsi->again);
 }
 
-/* ── input ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── input ───────────────────────────────────────────────────────────────────────────────────── */
 
 /* iPXE sends a PDU's header and data as two segments and waits for the first to be acknowledged, as
  * for each one of a long payload; with delayed ACKs each would cost 40 ms. It also shall not have
@@ -149,8 +146,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
     } while (got && received < SCRATCH_BYTES);
 }
 
-/* ── life of a connection ────────────────────────────────────────────────────────────────────────
- */
+/* ── life of a connection ────────────────────────────────────────────────────────────────────── */
 
 void client_close(struct client *client, const char *reason)
 {
@@ -252,8 +248,7 @@ void client_new(struct iscsi_server *iscsi, int descriptor, const struct sockadd
     clients_want_deadlines(iscsi);
 }
 
-/* ── deadlines ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── deadlines ───────────────────────────────────────────────────────────────────────────────── */
 
 static bool cut_off_stalled(struct iscsi_server *iscsi)
 {
@@ -284,8 +279,7 @@ static void on_deadlines(struct ev_loop *loop, ev_timer *watcher, int events)
         ev_timer_stop(loop, watcher);
 }
 
-/* ── start and stop ──────────────────────────────────────────────────────────────────────────────
- */
+/* ── start and stop ──────────────────────────────────────────────────────────────────────────── */
 
 /* Keeps the loop from sleeping while connections are dirty. */
 static void on_again(struct ev_loop *loop, ev_idle *watcher, int events)

@@ -12,8 +12,7 @@
 
 #define ACCEPTS_PER_TURN 64
 
-/* ── accepting ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── accepting ───────────────────────────────────────────────────────────────────────────────── */
 
 static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
 {
@@ -29,8 +28,7 @@ static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
     }
 }
 
-/* ── portals ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── portals ─────────────────────────────────────────────────────────────────────────────────── */
 
 static struct portal *find_portal(struct iscsi_server *iscsi,
                                   const struct config_endpoint *endpoint)
@@ -141,8 +139,7 @@ uint16_t iscsi_server_portal_at(const struct server *server, const char *local,
     return 0;
 }
 
-/* ── start and end ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── start and end ───────────────────────────────────────────────────────────────────────────── */
 
 int iscsi_server_start(struct server *server, struct error *error)
 {

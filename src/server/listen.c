@@ -16,8 +16,7 @@
 #define BACKLOG          256
 #define ACCEPT_BACKOFF_S 0.5
 
-/* ── opening ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── opening ─────────────────────────────────────────────────────────────────────────────────── */
 
 static const char *cure(int code, int type)
 {
@@ -138,8 +137,7 @@ void listener_close(struct listener *listener)
     close(listener->watcher.fd);
 }
 
-/* ── accepting ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── accepting ───────────────────────────────────────────────────────────────────────────────── */
 
 static void on_again(struct ev_loop *loop, ev_timer *watcher, int events)
 {
@@ -207,8 +205,7 @@ int listener_accept(struct listener *listener, struct sockaddr_storage *ret_peer
     return result;
 }
 
-/* ── where they are ──────────────────────────────────────────────────────────────────────────────
- */
+/* ── where they are ──────────────────────────────────────────────────────────────────────────── */
 
 bool listener_is_at(const struct listener *listener, const struct config_endpoint *endpoint)
 {

@@ -42,8 +42,7 @@ struct net_watcher {
     struct net_interface *interfaces;
 };
 
-/* ── sysfs ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── sysfs ───────────────────────────────────────────────────────────────────────────────────── */
 
 static bool sysfs_has(const char *interface, const char *entry)
 {
@@ -73,8 +72,7 @@ static void classify(struct net_interface *interface, const char *kind)
     interface->is_virtual = !sysfs_has(name, "device");
 }
 
-/* ── what the kernel tells ───────────────────────────────────────────────────────────────────────
- */
+/* ── what the kernel tells ───────────────────────────────────────────────────────────────────── */
 
 static struct net_interface *find(const struct net_watcher *watcher, int index)
 {
@@ -203,8 +201,7 @@ static int on_route(const struct nlmsghdr *message, void *context)
     return MNL_CB_OK;
 }
 
-/* ── questions ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── questions ───────────────────────────────────────────────────────────────────────────────── */
 
 /* Sends a request and takes in its answers. 0 or -errno; -EINTR: the table changed meanwhile. */
 static int ask(struct net_watcher *watcher, struct nlmsghdr *request, mnl_cb_t callback)
@@ -304,8 +301,7 @@ const struct net_interface *net_watcher_find_address(const struct net_watcher *w
     return NULL;
 }
 
-/* ── the fallback address ────────────────────────────────────────────────────────────────────────
- */
+/* ── the fallback address ────────────────────────────────────────────────────────────────────── */
 
 static int change_address(struct net_watcher *watcher, const struct net_interface *interface,
                           uint16_t type, uint32_t address, uint8_t prefix)
@@ -358,8 +354,7 @@ int net_fallback_remove(struct net_watcher *watcher, const struct net_interface 
                                               : 0;
 }
 
-/* ── others who configure interfaces ─────────────────────────────────────────────────────────────
- */
+/* ── others who configure interfaces ─────────────────────────────────────────────────────────── */
 
 static bool file_has_line(const char *path, const char *begin)
 {
@@ -395,8 +390,7 @@ const struct net_manager *net_interface_manager(const struct net_interface *inte
     return NULL;
 }
 
-/* ── life ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────── */
 
 static void on_settled(struct ev_loop *loop, ev_timer *timer, int events)
 {

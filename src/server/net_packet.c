@@ -14,8 +14,7 @@
 #include <netboot-target/util/bytes.h>
 #include <netboot-target/util/cleanup.h>
 
-/* ── packet sockets ──────────────────────────────────────────────────────────────────────────────
- */
+/* ── packet sockets ──────────────────────────────────────────────────────────────────────────── */
 
 static int say_refused(struct error *error, int result, const struct net_interface *interface)
 {
@@ -59,8 +58,7 @@ void packet_socket_join(int socket, int interface_index, const uint8_t mac[NET_M
     setsockopt(socket, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof request);
 }
 
-/* ── ARP ─────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── ARP ─────────────────────────────────────────────────────────────────────────────────────── */
 
 enum { /* RFC 826 over Ethernet, as it lies in a frame */
        FRAME_TO = 0,

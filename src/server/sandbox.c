@@ -13,8 +13,7 @@
 #include <netboot-target/util/cleanup.h>
 #include <netboot-target/util/log.h>
 
-/* ── entering ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── entering ────────────────────────────────────────────────────────────────────────────────── */
 
 /* Its unit, or something like it, has set a filter and no_new_privs. What that lets through is the
  * business of whoever wrote it: a drop-in may open a folder, and a reload use it. */
@@ -57,8 +56,7 @@ void sandbox_enter(struct sandbox *sandbox, const struct server_options *options
         filter_system_calls();
 }
 
-/* ── what is configured ──────────────────────────────────────────────────────────────────────────
- */
+/* ── what is configured ──────────────────────────────────────────────────────────────────────── */
 
 bool sandbox_is_node(const char *path)
 {
@@ -79,8 +77,7 @@ void sandbox_each_path(const struct config *config, void (*visit)(void *context,
             visit(context, config->clients.items[i].device);
 }
 
-/* ── a new configuration ─────────────────────────────────────────────────────────────────────────
- */
+/* ── a new configuration ─────────────────────────────────────────────────────────────────────── */
 
 static void warn_of_image(void *context, const char *path)
 {

@@ -31,8 +31,7 @@ void sandbox_enter(struct sandbox *sandbox, const struct server_options *options
 /* Says what a new configuration needs and only a restart brings back. */
 void sandbox_reload(const struct sandbox *sandbox, const struct config *config);
 
-/* ── its parts ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── its parts ───────────────────────────────────────────────────────────────────────────────── */
 
 /* Root becomes that user where everything configured stays within its reach, else says why not. It
  * keeps its capabilities as permitted ones. Returns whether it did. */

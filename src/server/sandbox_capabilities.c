@@ -16,8 +16,7 @@
 /* To see in /proc who else has a disk open, whoever that is. */
 #define OTHERS (BIT(CAP_SYS_PTRACE) | BIT(CAP_DAC_READ_SEARCH))
 
-/* ── which ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── which ───────────────────────────────────────────────────────────────────────────────────── */
 
 /* NET_ADMIN sets the fallback address, which `server` takes, too, where it has none. NET_RAW looks
  * for other servers, asks by ARP who has an address, and answers router solicitations. */
@@ -86,8 +85,7 @@ uint64_t sandbox_needed_capabilities(const struct config *config)
     return needed | OTHERS;
 }
 
-/* ── giving up ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── giving up ───────────────────────────────────────────────────────────────────────────────── */
 
 struct capabilities {
     uint64_t effective, permitted;

@@ -56,8 +56,7 @@ static void allow_beside(struct rules *rules, const char *path, uint64_t rights)
     allow_real_folder_of(rules, path, rights);
 }
 
-/* ── what it needs ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── what it needs ───────────────────────────────────────────────────────────────────────────── */
 
 static void allow_system(struct rules *rules)
 {
@@ -132,8 +131,7 @@ static void allow_configured(struct rules *rules, const struct server_options *o
     sandbox_each_path(config, allow_disk, rules);
 }
 
-/* ── can the configuration be read again? ────────────────────────────────────────────────────────
- */
+/* ── can the configuration be read again? ────────────────────────────────────────────────────── */
 
 struct rehearsal {
     const struct landlock *landlock;

@@ -120,8 +120,7 @@ static int try_files(const struct server_options *options, const struct config *
     return result;
 }
 
-/* ── changing ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── changing ────────────────────────────────────────────────────────────────────────────────── */
 
 struct root {
     gid_t group, groups[NGROUPS_MAX];

@@ -169,8 +169,7 @@ void secrets_wipe(struct chap_secrets *secrets)
     explicit_bzero(secrets, sizeof *secrets);
 }
 
-/* ── the menu's password ─────────────────────────────────────────────────────────────────────────
- */
+/* ── the menu's password ─────────────────────────────────────────────────────────────────────── */
 
 /* One line, "USER PASSWORD". */
 static int load_password(struct menu_password *password, struct state *state, struct error *error)

@@ -39,8 +39,7 @@ uint64_t server_now_us(const struct server *server)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* ── configuration ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── configuration ───────────────────────────────────────────────────────────────────────────── */
 
 static struct config *load_config(const struct server_options *options)
 {
@@ -122,8 +121,7 @@ static void on_state_changed(void *context)
     server_disk_is_free(server);
 }
 
-/* ── systemd ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── systemd ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void tell_status(const struct server *server)
 {
@@ -156,8 +154,7 @@ static void start_watchdog(struct server *server)
     ev_timer_again(server->loop, &server->watchdog);
 }
 
-/* ── shutdown: stop accepting, ask to log out, drain, flush, end ─────────────────────────────────
- */
+/* ── shutdown: stop accepting, ask to log out, drain, flush, end ─────────────────────────────── */
 
 static void on_drain(struct ev_loop *loop, ev_timer *watcher, int events)
 {
@@ -209,8 +206,7 @@ static void on_end_signal(struct ev_loop *loop, ev_signal *watcher, int events)
     begin_shutdown(watcher->data);
 }
 
-/* ── reload ──────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── reload ──────────────────────────────────────────────────────────────────────────────────── */
 
 static void tell_what_needs_a_restart(const struct server *server, const struct config *config)
 {
@@ -265,8 +261,7 @@ static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int events)
     sd_notify(0, "READY=1");
 }
 
-/* ── housekeeping ────────────────────────────────────────────────────────────────────────────────
- */
+/* ── housekeeping ────────────────────────────────────────────────────────────────────────────── */
 
 static void on_housekeeping(struct ev_loop *loop, ev_timer *watcher, int events)
 {
@@ -324,8 +319,7 @@ void server_set_serving(struct server *server, bool serving)
     log_notice("serving is %s", serving ? "on" : "off: new logins are put off, sessions go on");
 }
 
-/* ── disk requests ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── disk requests ───────────────────────────────────────────────────────────────────────────── */
 
 static void on_disk(struct ev_loop *loop, ev_io *watcher, int events)
 {
@@ -359,8 +353,7 @@ static void watch_disks(struct server *server)
     ev_prepare_start(server->loop, &server->io_kick);
 }
 
-/* ── start ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── start ───────────────────────────────────────────────────────────────────────────────────── */
 
 static int start_disks(struct server *server, struct error *error)
 {

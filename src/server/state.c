@@ -79,8 +79,7 @@ struct put {
     uint8_t data[];
 };
 
-/* ── records in memory ───────────────────────────────────────────────────────────────────────────
- */
+/* ── records in memory ───────────────────────────────────────────────────────────────────────── */
 
 static void wipe(char *data, size_t length)
 {
@@ -139,8 +138,7 @@ static void replace(struct record *record, char *data, size_t length)
     record->version++;
 }
 
-/* ── the first look ──────────────────────────────────────────────────────────────────────────────
- */
+/* ── the first look ──────────────────────────────────────────────────────────────────────────── */
 
 static int look_at(void *context, const char *name)
 {
@@ -227,8 +225,7 @@ static void on_late(struct ev_loop *loop, ev_timer *watcher, int events)
               state->directory);
 }
 
-/* ── looking again ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── looking again ───────────────────────────────────────────────────────────────────────────── */
 
 static void read_run(struct job *job)
 {
@@ -329,8 +326,7 @@ int state_reject(struct state *state, const char *name, struct error *error)
     return tell_rejected(record, error);
 }
 
-/* ── putting ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── putting ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void put_run(struct job *job)
 {
@@ -430,8 +426,7 @@ int state_keep(struct state *state, const char *name, const void *data, size_t l
     return last;
 }
 
-/* ── life ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────── */
 
 static void on_finished(struct ev_loop *loop, ev_io *watcher, int events)
 {

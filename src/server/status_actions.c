@@ -13,8 +13,7 @@
 #include <netboot-target/util/escape.h>
 #include <netboot-target/util/log.h>
 
-/* ── LUNs and logins ─────────────────────────────────────────────────────────────────────────────
- */
+/* ── LUNs and logins ─────────────────────────────────────────────────────────────────────────── */
 
 /* A number that is part of a path. */
 static bool read_number(const char *text, unsigned limit, unsigned *ret_number)
@@ -142,8 +141,7 @@ void post_serving(void *context, const struct http_request *request, struct http
     }
 }
 
-/* ── sessions and owners ─────────────────────────────────────────────────────────────────────────
- */
+/* ── sessions and owners ─────────────────────────────────────────────────────────────────────── */
 
 struct search {
     unsigned tsih;

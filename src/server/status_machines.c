@@ -31,8 +31,7 @@ struct machines {
     uint64_t now_ms;
 };
 
-/* ── interfaces ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── interfaces ──────────────────────────────────────────────────────────────────────────────── */
 
 static void gather_interface(const struct dhcp_interface *interface, struct status_interface *to,
                              struct interface_texts *texts)
@@ -68,8 +67,7 @@ static bool gather_interfaces(const struct server *server, struct machines *to)
     return true;
 }
 
-/* ── clients ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── clients ─────────────────────────────────────────────────────────────────────────────────── */
 
 static uint64_t ago_ms(const struct machines *machines, uint64_t then_ms)
 {
@@ -158,8 +156,7 @@ static bool gather_clients(struct server *server, bool with_steps, struct machin
     return !with_steps || gather_all_steps(journal, to);
 }
 
-/* ── both ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── both ────────────────────────────────────────────────────────────────────────────────────── */
 
 struct machines *machines_gather(struct server *server, bool with_steps)
 {

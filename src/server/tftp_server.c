@@ -70,8 +70,7 @@ static bool same_sender(const struct sockaddr_storage *a, const struct sockaddr_
     return address_port(a) == address_port(b) && address_same_host(a, b);
 }
 
-/* ── transfers ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── transfers ───────────────────────────────────────────────────────────────────────────────── */
 
 static bool may_log(struct tftp_server *tftp)
 {
@@ -210,8 +209,7 @@ static void on_packet(struct ev_loop *loop, ev_io *readable, int events)
     }
 }
 
-/* ── requests ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── requests ────────────────────────────────────────────────────────────────────────────────── */
 
 /* A request as it came: from whom, and to which of our addresses. */
 struct arrival {
@@ -426,8 +424,7 @@ static void on_request(struct ev_loop *loop, ev_io *watcher, int events)
     }
 }
 
-/* ── listening ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── listening ───────────────────────────────────────────────────────────────────────────────── */
 
 static struct tftp_port *find_port(const struct tftp_server *tftp,
                                    const struct config_endpoint *endpoint)
@@ -492,8 +489,7 @@ static void listen_as_configured(struct tftp_server *tftp)
                     "firmware does not boot from here; disks are served all the same");
 }
 
-/* ── life ────────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────── */
 
 int tftp_server_start(struct server *server, struct error *error)
 {

@@ -30,8 +30,7 @@ static void family(struct buffer *to, const char *name, const char *type, const 
     buffer_format(to, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", name, help, name, type);
 }
 
-/* ── the daemon ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the daemon ──────────────────────────────────────────────────────────────────────────────── */
 
 static void gauge(struct buffer *to, const char *name, const char *help, uint64_t value)
 {
@@ -54,8 +53,7 @@ static void write_daemon(const struct status_report *report, struct buffer *to)
     gauge(to, "sessions", "iSCSI sessions, discovery sessions included.", report->session_count);
 }
 
-/* ── machines ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── machines ────────────────────────────────────────────────────────────────────────────────── */
 
 static void write_machines(const struct status_report *report, struct buffer *to)
 {
@@ -79,8 +77,7 @@ static void write_machines(const struct status_report *report, struct buffer *to
     }
 }
 
-/* ── targets and LUNs ────────────────────────────────────────────────────────────────────────────
- */
+/* ── targets and LUNs ────────────────────────────────────────────────────────────────────────── */
 
 static void write_targets(const struct status_report *report, struct buffer *to)
 {
@@ -184,8 +181,7 @@ static void write_luns(const struct status_report *report, struct buffer *to)
     }
 }
 
-/* ── sessions ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── sessions ────────────────────────────────────────────────────────────────────────────────── */
 
 static const struct {
     const char *name, *help;

@@ -84,8 +84,7 @@ static void row(struct buffer *to, const char *name, const char *value)
     row_end(to);
 }
 
-/* ── the daemon ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the daemon ──────────────────────────────────────────────────────────────────────────────── */
 
 static void write_state(const struct status_report *report, struct buffer *to)
 {
@@ -120,8 +119,7 @@ static void write_header(const struct status_report *report, struct buffer *to)
     put(to, report->portal_count ? "</p>\n</header>\n" : "no address</p>\n</header>\n");
 }
 
-/* ── targets and LUNs ────────────────────────────────────────────────────────────────────────────
- */
+/* ── targets and LUNs ────────────────────────────────────────────────────────────────────────── */
 
 static void row_operations(struct buffer *to, const struct status_lun *lun)
 {
@@ -237,8 +235,7 @@ static void write_target(const struct status_report *report, const struct status
     put(to, "</section>\n");
 }
 
-/* ── sessions ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── sessions ────────────────────────────────────────────────────────────────────────────────── */
 
 static void row_bytes(struct buffer *to, const char *name, uint64_t bytes, uint64_t count)
 {
@@ -286,8 +283,7 @@ static void write_session(const struct status_session *session, struct buffer *t
     put(to, "</dl>\n</article>\n");
 }
 
-/* ── machines ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── machines ────────────────────────────────────────────────────────────────────────────────── */
 
 static void write_interface(const struct status_interface *interface, struct buffer *to)
 {

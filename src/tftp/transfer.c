@@ -63,7 +63,7 @@ const char *tftp_end_name(enum tftp_end end)
     return names[end];
 }
 
-/* --- what is granted -------------------------------------------------------------------------- */
+/* ── what is granted ─────────────────────────────────────────────────────────────────────────── */
 
 /* RFC 2348 and 7440 let the server lower a value, never raise it. */
 static uint32_t lowered(uint32_t asked, uint32_t cap, uint32_t limit)
@@ -116,8 +116,7 @@ static void write_oack(const struct tftp_transfer *transfer, struct buffer *out)
         put_option(out, "windowsize", granted->windowsize_blocks);
 }
 
-/* --- the course of a transfer ------------------------------------------------------------------
- */
+/* ── the course of a transfer ────────────────────────────────────────────────────────────────── */
 
 /* Waits for an acknowledgement of what is sent from now on. */
 static void arm(struct tftp_transfer *transfer, uint64_t now_ms)
@@ -316,8 +315,7 @@ const struct tftp_report *tftp_transfer_report(const struct tftp_transfer *trans
     return &transfer->report;
 }
 
-/* --- output ------------------------------------------------------------------------------------
- */
+/* ── output ──────────────────────────────────────────────────────────────────────────────────── */
 
 static bool write_data(struct tftp_transfer *transfer, struct buffer *out)
 {

@@ -37,8 +37,7 @@ static const char *maybe(struct input *input, unsigned index)
     return flip(input) ? input->strings[index] : NULL;
 }
 
-/* ── decisions ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── decisions ───────────────────────────────────────────────────────────────────────────────── */
 
 static bool is_for_everybody(const struct boot_target *target)
 {
@@ -98,8 +97,7 @@ static void decide(struct input input, const struct boot_client *client,
         abort();
 }
 
-/* ── scripts ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── scripts ─────────────────────────────────────────────────────────────────────────────────── */
 
 struct scripts {
     struct buffer out;

@@ -100,8 +100,7 @@ static uint64_t next_random(uint64_t *state)
     return *state;
 }
 
-/* ── what a sector holds ─────────────────────────────────────────────────────────────────────────
- */
+/* ── what a sector holds ─────────────────────────────────────────────────────────────────────── */
 
 static void fill_sector(uint8_t *to, uint64_t sector, uint64_t generation)
 {
@@ -145,8 +144,7 @@ static void judge_sector(struct verifier *verifier, const uint8_t *from, uint64_
     verifier->violations++;
 }
 
-/* ── the disk's log, for power loss ──────────────────────────────────────────────────────────────
- */
+/* ── the disk's log, for power loss ──────────────────────────────────────────────────────────── */
 
 /* How many entries the log has now; they are counted with every flush. */
 static uint64_t log_entries(const struct verifier *verifier)
@@ -175,8 +173,7 @@ static void record_durable(const struct verifier *verifier)
     close(history);
 }
 
-/* ── answers ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── answers ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void set_busy(struct verifier *verifier, const struct slot *slot, bool busy)
 {
@@ -302,8 +299,7 @@ static void on_aborted(struct iscsi_context *session, int status, void *data, vo
         settle(slot);
 }
 
-/* ── commands ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── commands ────────────────────────────────────────────────────────────────────────────────── */
 
 static struct iscsi_context *any_session(struct verifier *verifier)
 {
@@ -402,8 +398,7 @@ static void send_next(struct verifier *verifier, struct slot *slot)
         send_read(verifier, slot);
 }
 
-/* ── sessions ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── sessions ────────────────────────────────────────────────────────────────────────────────── */
 
 static struct iscsi_context *connect_session(const struct verifier *verifier, unsigned number)
 {
@@ -463,8 +458,7 @@ static void serve(struct verifier *verifier)
             verifier->lost = true;
 }
 
-/* ── the commands of the command line ────────────────────────────────────────────────────────────
- */
+/* ── the commands of the command line ────────────────────────────────────────────────────────── */
 
 static int load(struct verifier *verifier)
 {

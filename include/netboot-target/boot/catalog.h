@@ -127,8 +127,7 @@ char *boot_catalog_make_name(const struct boot_catalog *catalog, const char *nam
 /* True for text without control characters that is valid UTF-8 and at most `limit` bytes long. */
 bool boot_catalog_text_is_clean(const char *text, size_t limit);
 
-/* --- the index: a catalog as JSON ----------------------------------------------------------------
- */
+/* ── the index: a catalog as JSON ────────────────────────────────────────────────────────────── */
 
 #define BOOT_INDEX_BYTES_LIMIT (1u << 20)
 
@@ -153,8 +152,7 @@ struct boot_catalog *boot_catalog_read(const void *index, size_t length,
                                        const struct boot_deliveries *deliveries,
                                        struct error *error);
 
-/* --- the look before -----------------------------------------------------------------------------
- */
+/* ── the look before ─────────────────────────────────────────────────────────────────────────── */
 
 /*
  * Makes one look, which nobody else refers to yet, complete: what `before` (NULL: nothing) has of
@@ -166,9 +164,7 @@ struct boot_catalog *boot_catalog_read(const void *index, size_t length,
 int boot_catalog_complete(struct boot_catalog *catalog, const struct boot_catalog *before,
                           uint64_t memory_bytes);
 
-/* --- the command line
- * -----------------------------------------------------------------------------
- */
+/* ── the command line ────────────────────────────────────────────────────────────────────────── */
 
 struct boot_command_line_rules {
     const char *append;        /* `cmdline-append`; NULL: nothing */

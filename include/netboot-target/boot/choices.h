@@ -26,8 +26,7 @@ bool boot_choices_set(struct boot_choices *choices, const char *key, const char 
 /* Appends the text: "KEY CHOICE" lines, the last one to choose first. */
 void boot_choices_write(struct buffer *out, const struct boot_choices *choices);
 
-/* --- what a catalog offers ---------------------------------------------------------------------
- */
+/* ── what a catalog offers ───────────────────────────────────────────────────────────────────── */
 
 /* Whether this machine (an enum boot_machine bit, 0: not known) can start it. */
 bool boot_entry_fits(const struct boot_entry *entry, unsigned machine);

@@ -5,8 +5,7 @@
 
 #include <netboot-target/boot/choices.h>
 
-/* --- remembering ---------------------------------------------------------------------------------
- */
+/* ── remembering ─────────────────────────────────────────────────────────────────────────────── */
 
 static char *written(const struct boot_choices *choices)
 {
@@ -88,8 +87,7 @@ static void test_is_bounded(void **state)
     boot_choices_free(choices);
 }
 
-/* --- what a catalog offers -----------------------------------------------------------------------
- */
+/* ── what a catalog offers ───────────────────────────────────────────────────────────────────── */
 
 enum { KERNEL_UNPREPARED, KERNEL_GOOD, KERNEL_LARGE, LOADER, TOOL, MBR, ENTRY_COUNT };
 

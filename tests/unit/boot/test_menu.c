@@ -176,8 +176,7 @@ static void test_the_largest_menu_fits(void **state)
     check_script(menu_script(&menu));
 }
 
-/* --- logging in ----------------------------------------------------------------------------------
- */
+/* ── logging in ──────────────────────────────────────────────────────────────────────────────── */
 
 static const char *login_script(const struct boot_rule *rule, enum boot_reason reason)
 {

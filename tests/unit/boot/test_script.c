@@ -41,8 +41,7 @@ static const char *stop_script(const struct boot_server *from, enum boot_verdict
     return script_end(&made);
 }
 
-/* --- the URL and the entry -----------------------------------------------------------------------
- */
+/* ── the URL and the entry ───────────────────────────────────────────────────────────────────── */
 
 static void test_the_url_is_filled_in_by_ipxe(void **state)
 {
@@ -66,8 +65,7 @@ static void test_the_entry_gets_an_address_and_goes_on(void **state)
     assert_order(text, "isset ${netX/ip} || dhcp ||", "chain --replace http://192.168.200.1/boot");
 }
 
-/* --- booting -------------------------------------------------------------------------------------
- */
+/* ── booting ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void test_hooks_one_lun_after_all_settings(void **state)
 {
@@ -177,8 +175,7 @@ static void test_one_loader_alone(void **state)
     assert_has(text, "--filename \\EFI\\Microsoft\\Boot\\bootmgfw.efi ||\n:unbootable");
 }
 
-/* --- kernels -------------------------------------------------------------------------------------
- */
+/* ── kernels ─────────────────────────────────────────────────────────────────────────────────── */
 
 static const char *const initrds[] = {"/kernel/0f/microcode.img", "/kernel/1e/initrd.img-6.1"};
 static struct boot_kernel kernel;
@@ -335,8 +332,7 @@ static void test_a_full_buffer_says_so(void **state)
     assert_true(out.failed);
 }
 
-/* --- not booting ---------------------------------------------------------------------------------
- */
+/* ── not booting ─────────────────────────────────────────────────────────────────────────────── */
 
 static void test_a_stranger_gets_the_line_to_paste(void **state)
 {

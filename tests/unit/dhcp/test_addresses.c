@@ -1,8 +1,7 @@
 /* test_addresses.c - giving addresses as a server */
 #include "dhcp/fixture.h"
 
-/* --- every client, from DISCOVER to ACK ---------------------------------------------------------
- */
+/* ── every client, from DISCOVER to ACK ──────────────────────────────────────────────────────── */
 
 struct guest {
     const char *boot;
@@ -120,8 +119,7 @@ static void test_address_without_boot_file(void **state)
     fixture_end(&f);
 }
 
-/* --- a function of the MAC
- * ------------------------------------------------------------------------- */
+/* ── a function of the MAC ───────────────────────────────────────────────────────────────────── */
 
 static void test_same_address_after_a_restart(void **state)
 {
@@ -154,8 +152,7 @@ static void test_stages_of_one_boot_keep_the_address(void **state)
     fixture_end(&f);
 }
 
-/* --- probes
- * ------------------------------------------------------------------------------------------ */
+/* ── probes ──────────────────────────────────────────────────────────────────────────────────── */
 
 static void test_address_in_use(void **state)
 {
@@ -224,8 +221,7 @@ static void test_probe_results_that_nobody_asked_for(void **state)
     fixture_end(&f);
 }
 
-/* --- REQUEST without an offer of ours
- * ---------------------------------------------------------------- */
+/* ── REQUEST without an offer of ours ────────────────────────────────────────────────────────── */
 
 static void test_init_reboot(void **state)
 {
@@ -373,8 +369,7 @@ static void test_inform(void **state)
     fixture_end(&f);
 }
 
-/* --- DECLINE and RELEASE
- * -------------------------------------------------------------------------------- */
+/* ── DECLINE and RELEASE ─────────────────────────────────────────────────────────────────────── */
 
 static void test_decline(void **state)
 {
@@ -420,8 +415,7 @@ static void test_release(void **state)
     fixture_end(&f);
 }
 
-/* --- the pool
- * -------------------------------------------------------------------------------------------- */
+/* ── the pool ────────────────────────────────────────────────────────────────────────────────── */
 
 static void test_small_pool(void **state)
 {

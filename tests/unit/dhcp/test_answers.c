@@ -3,8 +3,7 @@
 
 static const uint8_t USE_THE_FILE[] = {6, 1, 8, 255};
 
-/* --- proxy on port 67
- * ----------------------------------------------------------------------------- */
+/* ── proxy on port 67 ────────────────────────────────────────────────────────────────────────── */
 
 static void test_proxy_bios_rom(void **state)
 {
@@ -205,8 +204,7 @@ static void test_style_per_client(void **state)
     fixture_end(&f);
 }
 
-/* --- relays
- * ----------------------------------------------------------------------------------------- */
+/* ── relays ──────────────────────────────────────────────────────────────────────────────────── */
 
 static void test_relayed(void **state)
 {
@@ -268,8 +266,7 @@ static void test_own_address_of_a_relayed_client(void **state)
     fixture_end(&f);
 }
 
-/* --- port 4011
- * ---------------------------------------------------------------------------------------- */
+/* ── port 4011 ───────────────────────────────────────────────────────────────────────────────── */
 
 static void come_to_4011(struct fixture *f, uint32_t source, uint16_t port)
 {
@@ -381,8 +378,7 @@ static void test_boot_server_from_off_the_link(void **state)
     fixture_end(&f);
 }
 
-/* --- chainloading
- * -------------------------------------------------------------------------------------- */
+/* ── chainloading ────────────────────────────────────────────────────────────────────────────── */
 
 static enum dhcp_boot_stage stage_of(struct fixture *f, const void *features, size_t length)
 {
@@ -453,9 +449,7 @@ static void test_chainload_always(void **state)
     fixture_end(&f);
 }
 
-/* --- loops
- * -----------------------------------------------------------------------------------------------
- */
+/* ── loops ───────────────────────────────────────────────────────────────────────────────────── */
 
 static void load(struct fixture *f)
 {

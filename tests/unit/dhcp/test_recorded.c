@@ -22,8 +22,7 @@
 
 static const uint8_t RECORDED_MAC[6] = {0x52, 0x54, 0x00, 0x77, 0x00, 0x09};
 
-/* --- the packets --------------------------------------------------------------------------------
- */
+/* ── the packets ─────────────────────────────────────────────────────────────────────────────── */
 
 struct recorded {
     char name[64];
@@ -99,8 +98,7 @@ static unsigned read_recorded(const char *file, struct recorded messages[MESSAGE
     return count;
 }
 
-/* --- one answer, as a line -----------------------------------------------------------------------
- */
+/* ── one answer, as a line ───────────────────────────────────────────────────────────────────── */
 
 enum standing { AS_PROXY, AS_NAMED, AS_SERVER, STANDINGS };
 static const char *const standing_names[] = {"proxy", "named", "server"};
@@ -183,8 +181,7 @@ static void write_answer(FILE *out, const struct fixture *fixture)
     fprintf(out, "\n");
 }
 
-/* --- what holds for every answer -----------------------------------------------------------------
- */
+/* ── what holds for every answer ─────────────────────────────────────────────────────────────── */
 
 static void check_answer(const struct fixture *fixture, const struct recorded *message,
                          enum standing standing)
@@ -228,8 +225,7 @@ static void check_answer(const struct fixture *fixture, const struct recorded *m
     assert_true(fixture->output.length + 28 <= most_bytes);
 }
 
-/* --- one message in every role -------------------------------------------------------------------
- */
+/* ── one message in every role ───────────────────────────────────────────────────────────────── */
 
 static struct dhcp_settings settings_as(enum standing standing)
 {
@@ -301,8 +297,7 @@ static void ask_everywhere(FILE *out, const struct recorded *message)
     fprintf(out, "\n");
 }
 
-/* --- the table -----------------------------------------------------------------------------------
- */
+/* ── the table ───────────────────────────────────────────────────────────────────────────────── */
 
 static int is_text_file(const struct dirent *entry)
 {
@@ -361,9 +356,7 @@ static void write_architectures(FILE *out)
     fprintf(out, "\n");
 }
 
-/* --- clients made by hand
- * --------------------------------------------------------------------------
- */
+/* ── clients made by hand ────────────────────────────────────────────────────────────────────── */
 
 static void no_machine_id(struct packet *packet)
 {

@@ -126,8 +126,7 @@ static void offer(struct fixture *f, uint32_t xid_change, uint32_t address, uint
     take_actions(f);
 }
 
-/* --- nobody there
- * ------------------------------------------------------------------------------------ */
+/* ── nobody there ────────────────────────────────────────────────────────────────────────────── */
 
 static void test_becomes_a_server(void **state)
 {
@@ -219,8 +218,7 @@ static void test_claim_without_a_result(void **state)
     end(&f);
 }
 
-/* --- never
- * -------------------------------------------------------------------------------------------- */
+/* ── never ───────────────────────────────────────────────────────────────────────────────────── */
 
 static const struct never {
     struct dhcp_interface_state interface;
@@ -320,8 +318,7 @@ static void test_cable_pulled_and_plugged(void **state)
     end(&f);
 }
 
-/* --- somebody there
- * ------------------------------------------------------------------------------------- */
+/* ── somebody there ──────────────────────────────────────────────────────────────────────────── */
 
 static void test_server_answers(void **state)
 {
@@ -454,8 +451,7 @@ static void test_address_taken_away(void **state)
     end(&f);
 }
 
-/* --- two of us
- * --------------------------------------------------------------------------------------------- */
+/* ── two of us ───────────────────────────────────────────────────────────────────────────────── */
 
 static void test_lower_mac_goes_on(void **state)
 {
@@ -491,8 +487,7 @@ static void test_two_servers_meet(void **state)
     end(&f);
 }
 
-/* --- roles by configuration
- * ---------------------------------------------------------------------------------- */
+/* ── roles by configuration ──────────────────────────────────────────────────────────────────── */
 
 static void test_configured_roles(void **state)
 {
@@ -584,8 +579,7 @@ static void test_configured_servers_meet(void **state)
     end(&f);
 }
 
-/* --- the DISCOVER itself
- * ------------------------------------------------------------------------------------- */
+/* ── the DISCOVER itself ─────────────────────────────────────────────────────────────────────── */
 
 static void test_discover(void **state)
 {

@@ -9,8 +9,7 @@ static void packet_from(struct packet *packet, uint32_t number)
     store_be32(packet->data + 30, number);
 }
 
-/* --- limits
- * ------------------------------------------------------------------------------------------ */
+/* ── limits ──────────────────────────────────────────────────────────────────────────────────── */
 
 static void test_one_client_is_limited(void **state)
 {
@@ -126,8 +125,7 @@ static void test_known_clients_are_probed_in_a_flood(void **state)
     fixture_end(&f);
 }
 
-/* --- memory
- * -------------------------------------------------------------------------------------------- */
+/* ── memory ──────────────────────────────────────────────────────────────────────────────────── */
 
 static void test_whose_address(void **state)
 {
@@ -228,9 +226,7 @@ static void test_answers_are_bounded(void **state)
     fixture_end(&f);
 }
 
-/* --- peers
- * ------------------------------------------------------------------------------------------------
- */
+/* ── peers ───────────────────────────────────────────────────────────────────────────────────── */
 
 static void fill_source(struct random_source *source, void *to, size_t length)
 {
@@ -271,9 +267,7 @@ static void test_peers_know_each_other(void **state)
     }
 }
 
-/* --- settings
- * ------------------------------------------------------------------------------------------------
- */
+/* ── settings ────────────────────────────────────────────────────────────────────────────────── */
 
 /* A server steps back while an address is being probed: the client gets a proxy's answer. */
 static void test_role_changes_during_a_probe(void **state)

@@ -101,8 +101,7 @@ static inline unsigned take_lines(struct fixture *fixture, unsigned *ret_trouble
     return count;
 }
 
-/* --- ways of booting, up to a point ------------------------------------------------------------
- */
+/* ── ways of booting, up to a point ──────────────────────────────────────────────────────────── */
 
 static inline void uefi_offer(struct fixture *fixture)
 {

@@ -10,8 +10,7 @@ static struct journal_entry entry_at(struct fixture *fixture, unsigned index)
     return entry;
 }
 
-/* --- a whole boot --------------------------------------------------------------------------------
- */
+/* ── a whole boot ────────────────────────────────────────────────────────────────────────────── */
 
 static void test_a_whole_boot(void **state)
 {
@@ -121,8 +120,7 @@ static void test_a_pause_at_the_boot_menu(void **state)
     finish(&fixture);
 }
 
-/* --- stops ---------------------------------------------------------------------------------------
- */
+/* ── stops ───────────────────────────────────────────────────────────────────────────────────── */
 
 /* Each round of the script is refused; that is one piece of news. */
 static void test_the_same_stop_is_told_once(void **state)
@@ -212,8 +210,7 @@ static void test_a_second_stage_is_the_same_boot(void **state)
     finish(&fixture);
 }
 
-/* --- repetitions and limits ----------------------------------------------------------------------
- */
+/* ── repetitions and limits ──────────────────────────────────────────────────────────────────── */
 
 static void test_repetitions_are_counted(void **state)
 {

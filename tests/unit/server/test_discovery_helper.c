@@ -24,8 +24,7 @@
 #define SHA256 "\"abababababababababababababababababababababababababababababababab\""
 #define SOCKET 3
 
-/* ── the helper ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the helper ──────────────────────────────────────────────────────────────────────────────── */
 
 static int sealed(const char *text)
 {
@@ -80,8 +79,7 @@ static int play_helper(const char *disk)
     return EXIT_SUCCESS;
 }
 
-/* ── the daemon ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the daemon ──────────────────────────────────────────────────────────────────────────────── */
 
 static struct discovery_helpers helpers;
 

@@ -11,7 +11,7 @@
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/bytes.h>
 
-/* --- a source whose every byte tells where it belongs ----------------------------------------- */
+/* ── a source whose every byte tells where it belongs ────────────────────────────────────────── */
 
 static uint8_t pattern(uint64_t offset)
 {
@@ -38,8 +38,7 @@ static int read_failing(const struct byte_source *source, uint64_t offset, void 
 
 static const struct tftp_limits no_limits = {0};
 
-/* --- step by step ------------------------------------------------------------------------------
- */
+/* ── step by step ────────────────────────────────────────────────────────────────────────────── */
 
 struct fixture {
     struct byte_source source;
@@ -421,8 +420,7 @@ static void test_source_that_fails(void **state)
     finish(&f);
 }
 
-/* --- a client at the other end of a bad network ------------------------------------------------
- */
+/* ── a client at the other end of a bad network ──────────────────────────────────────────────── */
 
 struct packet {
     uint64_t arrives_ms;
