@@ -10,6 +10,7 @@
 #include <netboot-target/util/array.h>
 
 #define UKI_BYTES_LIMIT (1ull << 30)
+#define SNAPSHOTS_ASKED 8u /* of one folder, before they count for none with a kernel */
 
 /* A folder in which kernels are looked for. */
 struct place {
@@ -383,6 +384,45 @@ static void look_below(struct scan *scan, const struct volume *volume, const cha
     look_in(scan, volume, prefix, "");
 }
 
+static bool has_kernel(struct scan *scan, const struct volume *volume, const char *path)
+{
+    const struct grub_folder *folder = scan_list(scan, volume, path);
+    for (unsigned i = 0; i < folder->count; i++)
+        if (!folder->names[i].is_folder && loader_kernel_version(folder->names[i].name))
+            return true;
+    return false;
+}
+
+/*
+ * openSUSE's root is a snapshot: the one that is the filesystem's default. GRUB's drivers do not
+ * tell which that is; the newest is not, after a rollback, and the kernel of another one would find
+ * a root without its modules.
+ */
+static void explain_snapshots(struct scan *scan, const struct volume *volume, const char *prefix)
+{
+    char all[LOADER_PATH_BYTES], one[LOADER_PATH_BYTES], path[LOADER_PATH_BYTES];
+    unsigned asked = 0;
+    if (!scan_join(all, prefix, ".snapshots"))
+        return;
+    const struct grub_folder *folder = scan_list(scan, volume, all);
+    for (unsigned i = 0; i < folder->count && asked < SNAPSHOTS_ASKED; i++) {
+        const char *name = folder->names[i].name;
+        if (name[strspn(name, "0123456789")] || !scan_join(one, all, name) ||
+            !scan_join(path, one, "snapshot/boot"))
+            continue;
+        asked++;
+        if (!has_kernel(scan, volume, path))
+            continue;
+        scan_note(
+            scan,
+            "%s has its system in a snapshot: run \"btrfs subvolume get-default /\" in that "
+            "system, and set kernels.path = \"%.100s/N/snapshot/boot\" with the number N that "
+            "is in its answer",
+            volume->words, all);
+        return;
+    }
+}
+
 /* Subvolumes of Btrfs are folders of its top. */
 static void look_at_volume(struct scan *scan, const struct volume *volume)
 {
@@ -390,6 +430,7 @@ static void look_at_volume(struct scan *scan, const struct volume *volume)
         look_in(scan, volume, "", scan->options->path);
         return;
     }
+    unsigned first = scan->candidate_count;
     look_below(scan, volume, "");
     if (volume->filesystem.kind != LOADER_FILESYSTEM_BTRFS)
         return;
@@ -399,6 +440,11 @@ static void look_at_volume(struct scan *scan, const struct volume *volume)
         if (top->names[i].is_folder && strcmp(top->names[i].name, "boot") != 0 &&
             scan_join(prefix, "", top->names[i].name))
             look_below(scan, volume, prefix);
+    }
+    for (unsigned i = 0; i < top->count && scan->candidate_count == first; i++) {
+        char prefix[LOADER_PATH_BYTES];
+        if (top->names[i].is_folder && scan_join(prefix, "", top->names[i].name))
+            explain_snapshots(scan, volume, prefix);
     }
 }
 

@@ -409,7 +409,10 @@ def test_snapshots(report, folder):
         expect_linux(found, f"vmlinuz-{version}", kernel=kernel("suse"), initrds=[initramfs("dracut")],
                      options=f"root=UUID={ROOT} splash=silent")
         assert found.entry("loader-opensuse-shim.efi")["title"] == "openSUSE (shim)", found.ids
-        assert look(disk).ids == ["loader-opensuse-shim.efi"]
+        found = look(disk)
+        assert found.ids == ["loader-opensuse-shim.efi"]
+        assert any('kernels.path = "/@/.snapshots/N/snapshot/boot"' in text and "partition 2" in text
+                   for text in found.notes), found.notes
 
 
 def make_luks(image):
