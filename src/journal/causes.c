@@ -340,7 +340,7 @@ static const struct cause {
      "Prepare the system once more by the server's setup script (docs/os), which writes them."},
     {REFUSED, true, is_status_0201,
      "CHAP failed: {initiator} sent another name or secret than the target's, or none ({detail}). "
-     "Ours are in the file that the status names with the target."},
+     "Ours are in the configuration, or in the file that the status names with the target."},
     {REFUSED, true, is_status_0202,
      "{initiator} may not use this target: {detail}."},
     {REFUSED, true, is_status_0203,
@@ -351,7 +351,7 @@ static const struct cause {
      "Refused: {detail}."},
     {AT(JOURNAL_LOGIN_BROKEN), false, was_mutual,
      "It did not accept our CHAP answer: the target-secret that it holds is another than ours, "
-     "which is in the file that the status names with the target."},
+     "which is in the configuration, or in the file that the status names with the target."},
     {AT(JOURNAL_LOGIN_BROKEN) | AT(JOURNAL_LOGIN) | AT(JOURNAL_OS_LOGIN), false, NULL,
      "The connection was lost: the cable, the switch port, or the machine was switched off."},
     {AT(JOURNAL_LOGIN) | AT(JOURNAL_OS_LOGIN), false, NULL,

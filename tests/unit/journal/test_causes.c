@@ -418,7 +418,7 @@ TEST(test_wrong_chap_secret)
          .detail = "authentication failed");
     assert_stopped(fixture, "CHAP failed: iqn.2010-04.org.ipxe:52-54-00-ab-cd-ef sent another name "
                             "or secret");
-    assert_says(fixture, "in the file that the status names with the target");
+    assert_says(fixture, "Ours are in the configuration, or in the file that the status names");
     assert_int_equal(fixture->report.cause_count, 1);
 }
 
