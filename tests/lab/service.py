@@ -75,7 +75,7 @@ class ServiceGuest(Machine):
     def pid(self):
         return int(self.show("MainPID"))
 
-    def wait_property(self, name, value, seconds=30):
+    def wait_property(self, name, value, seconds=90):
         wait_for(lambda: self.show(name) == value, seconds,
                  lambda: f"{name}={value}\n{self.journal()[-3000:]}")
 
@@ -88,7 +88,7 @@ class ServiceGuest(Machine):
         code, text = self.run("curl -s --max-time 10 http://127.0.0.1:9180/status", check=False)
         return json.loads(text) if code == 0 else None
 
-    def wait_ready(self, seconds=30):
+    def wait_ready(self, seconds=90):
         def ready():
             status = self.status()
             return status and status["targets"] and all(item["ready"] for item in status["targets"])
