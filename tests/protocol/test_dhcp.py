@@ -497,6 +497,25 @@ def test_serial(report, wire, folder):
             assert ack and ack.address == "192.168.77.51" and ack.boot == "ipxe.pxe", ack
 
 
+def test_uuid(report, wire, folder):
+    with report.test("a client known by its UUID has its boot file, in whichever order firmware sends it"):
+        server, host = wire.add_host("server22", f"{SERVER}/24"), wire.add_host("host22")
+        sent = dict(pxe(0))[97][1:]
+        turned = sent[3::-1] + sent[5:3:-1] + sent[7:5:-1] + sent[8:]
+        for word, uuid in ("sent", sent), ("turned", turned):
+            listed = f'{{ uuid = "{uuid_text(uuid)}"; address = "192.168.77.52"; boot-file = "ipxe.pxe"; ' \
+                     'target = "laptop" }'
+            with Daemon(server, folder / f"uuid-{word}", dhcp="proxy", more_clients=listed), \
+                    client(host, "52:54:00:00:0f:01") as one:
+                ack = one.lease(SERVER, pxe(0))
+                assert ack and ack.address == "192.168.77.52" and ack.boot == "ipxe.pxe", (word, ack)
+
+
+def uuid_text(uuid):
+    words = uuid.hex()
+    return "-".join((words[:8], words[8:12], words[12:16], words[16:20], words[20:]))
+
+
 def test_other_pxe_server(report, wire, folder):
     with report.test("another PXE server that wins is named in the client's story"):
         server, host = wire.add_host("server13", f"{SERVER}/24"), wire.add_host("host13")
@@ -541,6 +560,6 @@ def main():
 
 
 tests = [test_proxy, test_alone, test_listens_ahead, test_obstacles, test_refusals, test_serving,
-         test_no_boot_file, test_address_held, test_other_networks, test_portal, test_serial,
+         test_no_boot_file, test_address_held, test_other_networks, test_portal, test_serial, test_uuid,
          test_other_pxe_server, test_reload]
 main()
