@@ -325,9 +325,6 @@ static void take_kernel(const struct place *place, const struct grub_folder *fol
     const char *version = loader_kernel_version(name);
     if (!version || !scan_join(path, place->folder, name) || has_entry(place, path))
         return;
-    struct candidate *candidate = scan_add_candidate(place->scan, BOOT_ENTRY_LINUX, place->volume);
-    if (!candidate)
-        return;
     if (place->scan->options->cmdline || !take_grub_entry(place, name, &entry))
         entry.options = make_options(place);
     if (!entry.initrd_count)
@@ -338,8 +335,9 @@ static void take_kernel(const struct place *place, const struct grub_folder *fol
     entry.id = strdup(name);
     entry.version = strdup(version);
     entry.title = make_title(place, version);
-    candidate->entry = entry;
-    snprintf(candidate->source, sizeof candidate->source, "%s", path);
+    struct candidate *candidate = add_entry(place, &entry, path);
+    if (!candidate)
+        return;
     if (entry.kernel)
         resolve_files(place, candidate);
     if (!entry.options)

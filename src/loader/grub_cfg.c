@@ -94,13 +94,16 @@ bool loader_grub_cfg_find(struct loader_entry *ret_entry, const char *text, size
 {
     struct text rest = {.at = text, .length = length}, line, word;
     char title[LOADER_VALUE_BYTES] = "";
-    struct loader_entry entry = {.tries_left = -1};
+    struct loader_entry entry = {0};
     while (text_next_line(&rest, &line)) {
         if (!text_next_word(&line, &word))
             continue;
         bool begins_entry = text_is(word, "menuentry");
-        if (entry.kernel && (begins_entry || text_begins(word, "}")))
-            break;
+        if (entry.kernel && (begins_entry || text_begins(word, "}"))) {
+            if (!loader_entry_is_ours(&entry))
+                break;
+            loader_entry_done(&entry);
+        }
         if (begins_entry)
             text_unquote(text_trimmed(line), title, sizeof title);
         else if (!entry.kernel && is_command(word, "linux"))
@@ -108,12 +111,13 @@ bool loader_grub_cfg_find(struct loader_entry *ret_entry, const char *text, size
         else if (entry.kernel && is_command(word, "initrd"))
             take_initrds(&entry, line, variables);
     }
-    if (!entry.kernel || !entry.options) {
+    if (!entry.kernel || !entry.options || loader_entry_is_ours(&entry)) {
         loader_entry_done(&entry);
         return false;
     }
     if (*title)
         entry.title = strdup(title);
+    entry.tries_left = -1;
     *ret_entry = entry;
     return true;
 }

@@ -123,6 +123,16 @@ def test_debian(report, folder):
             boot = wait_found(daemon)
             assert offered(boot) == [] and len(boot["entries"]) == 3, boot
             assert "setup/linux.sh" in boot["entries"][-1]["problem"], boot
+    with report.test("the program's own boot entry is none of the system's, in GRUB's menu or beside it"):
+        tree = debian_tree() | {"boot/vmlinuz-netboot-target": kernel("ours"),
+                                "boot/initrd.img-netboot-target": initramfs("initramfs-tools")}
+        tree["boot/grub/grub.cfg"] = (
+            "menuentry 'Serve this disk' {\n linux /boot/vmlinuz-6.1.0-13-amd64 boot=netboot-target\n"
+            " initrd /boot/initrd.img-netboot-target\n}\n" + tree["boot/grub/grub.cfg"])
+        found = look(make_ext4(folder / "ours.img", tree, folder, ROOT))
+        assert found.ids == ["vmlinuz-6.1.0-13-amd64", "vmlinuz-6.1.0-9-amd64"], found.ids
+        expect_linux(found, "vmlinuz-6.1.0-13-amd64", initrds=[initramfs("initramfs-tools", "zstd")],
+                     options=f"root=UUID={ROOT} ro nomodeset quiet")
     with report.test("what the configuration says of kernels"):
         found = look(disk, "--cmdline=root=/dev/sda1 rw")
         expect_linux(found, "vmlinuz-6.1.0-13-amd64", options="root=/dev/sda1 rw")

@@ -60,8 +60,33 @@ static void test_debian(void **state)
     loader_variables_free(variables);
 }
 
+/* The program's own entry starts the system's kernel with other words. */
+static void test_own_entries_are_none(void **state)
+{
+    static const char ours[] = "menuentry 'Serve this disk' {\n"
+                               " linux /boot/vmlinuz-1 root=LABEL=x boot=netboot-target\n"
+                               " initrd /boot/initrd.img-1\n}\n";
+    static const char both[] = "menuentry 'Serve this disk' {\n"
+                               " linux /boot/vmlinuz-1 root=LABEL=x ro\n"
+                               " initrd /boot/initrd.img-netboot-target\n}\n"
+                               "menuentry 'System' {\n linux /boot/vmlinuz-1 root=LABEL=x quiet\n"
+                               " initrd /boot/initrd.img-1\n}\n";
+    struct loader_variables *variables = loader_variables_new();
+    struct loader_entry entry;
+    (void)state;
+    assert_false(loader_grub_cfg_find(&entry, TEXT(ours), "vmlinuz-1", variables));
+    assert_true(loader_grub_cfg_find(&entry, TEXT(both), "vmlinuz-1", variables));
+    assert_string_equal(entry.title, "System");
+    assert_string_equal(entry.options, "root=LABEL=x quiet");
+    assert_int_equal(entry.initrd_count, 1);
+    assert_int_equal(entry.tries_left, -1);
+    loader_entry_done(&entry);
+    loader_variables_free(variables);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_debian)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_debian),
+                                       cmocka_unit_test(test_own_entries_are_none)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
