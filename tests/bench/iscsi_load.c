@@ -67,13 +67,14 @@ static const struct option options[] = {
     {"depth",                  required_argument, NULL, 'd'},
     {"sessions",              required_argument, NULL, 'n'},
     {"seconds",               required_argument, NULL, 's'},
-    {"begin",            required_argument, NULL, 'o'},
-    {"span",              required_argument, NULL, 'x'},
-    {"header-digest",                  no_argument, NULL, 'H'},
-    {"data-digest",no_argument, NULL, 'D'},
-    {"idle",               no_argument, NULL, 'I'},
-    {"help",            no_argument, NULL, 'h'},
-    {0             }
+    {"flush-every",            required_argument, NULL, 'f'},
+    {"begin",              required_argument, NULL, 'o'},
+    {"span",                  required_argument, NULL, 'x'},
+    {"header-digest",no_argument, NULL, 'H'},
+    {"data-digest",               no_argument, NULL, 'D'},
+    {"idle",            no_argument, NULL, 'I'},
+    {"help",              no_argument, NULL, 'h'},
+    {0                 }
 };
 
 static const char usage[] = "usage: iscsi_load --portal HOST:PORT --target NAME [options]\n"

@@ -68,11 +68,18 @@ def warm(path):
             pass
 
 
+def filesystem(path):
+    """Its name: "ext4", "tmpfs"."""
+    mounts = run("findmnt", "--noheadings", "--output", "FSTYPE", "--target", path).stdout
+    return mounts.split()[-1]  # what is mounted over others comes last
+
+
 def drop_cache(device, backing):
-    """Makes a loop device cold: its own pages and those of its file."""
+    """Makes a loop device cold: its own pages and those of its file. Or a file, which backs itself."""
     run("sync", "-f", backing)
-    with open(device, "rb") as file:
-        fcntl.ioctl(file, BLKFLSBUF)
+    if device != backing:
+        with open(device, "rb") as file:
+            fcntl.ioctl(file, BLKFLSBUF)
     with open(backing, "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
