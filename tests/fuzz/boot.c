@@ -24,7 +24,11 @@ static unsigned count(const char *text, const char *part)
 
 static char *menu_of(const char *title, const char *problem)
 {
-    const struct boot_menu_entry entry = {BOOT_MENU_KERNELS, "entry:a", title, problem, true};
+    const struct boot_menu_entry entry = {.group = BOOT_MENU_KERNELS,
+                                          .choice = "entry:a",
+                                          .title = title,
+                                          .problem = problem,
+                                          .can_try = true};
     const struct boot_menu menu = {.target_name = title,
                                    .entries = &entry,
                                    .entry_count = 1,
