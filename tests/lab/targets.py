@@ -18,6 +18,7 @@ class Lun:
     read_only: bool = False
     write: str = "auto"
     sanitize: bool = False
+    write_cache: bool = True
 
 
 @dataclass
@@ -105,7 +106,8 @@ class NetbootTarget(Target):
         for number, lun in enumerate(self.luns):
             words.append(f'{{ lun = {number}; device = "{lun.device}"; write = "{lun.write}"; '
                          f"read-only = {str(lun.read_only).lower()}; "
-                         f"sanitize = {str(lun.sanitize).lower()} }}")
+                         f"sanitize = {str(lun.sanitize).lower()}; "
+                         f"write-cache = {str(lun.write_cache).lower()} }}")
         auth = '{ mode = "none" }'
         if self.secrets:
             auth = (f'{{ mode = "mutual"; user = "{self.secrets.user}"; '

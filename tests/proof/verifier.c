@@ -24,15 +24,15 @@
 #include "netboot-target/util/array.h"
 #include "netboot-target/util/bytes.h"
 
-#define SECTOR_BYTES       512u
-#define SECTORS            16384u
-#define CONNECTIONS_LIMIT  16u
-#define DEPTH_LIMIT        64u
-#define COMMAND_SECTORS    128u
-#define MAGIC              UINT64_C(0x6e62742d70726f6f) /* "nbt-proo" */
-#define LOG_ENTRIES_AT     16u /* of the superblock of QEMU's blklogwrites */
-#define FUA_SNAPSHOT_EVERY 16u
-#define PATIENCE_MS        60000
+#define SECTOR_BYTES           512u
+#define SECTORS                16384u
+#define CONNECTIONS_LIMIT      16u
+#define DEPTH_LIMIT            64u
+#define COMMAND_SECTORS        128u
+#define MAGIC                  UINT64_C(0x6e62742d70726f6f) /* "nbt-proo" */
+#define LOG_ENTRIES_AT         16u /* of the superblock of QEMU's blklogwrites */
+#define DURABLE_SNAPSHOT_EVERY 16u
+#define PATIENCE_MS            60000
 
 enum { EXIT_BROKEN = 1, EXIT_NO_SESSION = 3, EXIT_LOST = 4 };
 
@@ -71,11 +71,13 @@ struct verifier {
     const char *portal, *target, *initiator, *state, *log, *history, *image;
     int lun;
     unsigned connections, depth, seconds, flush_every, fua_every, abort_every, record;
+    unsigned write_through; /* 1: the LUN has no write cache */
     struct knowledge *known;
     struct iscsi_context *sessions[CONNECTIONS_LIMIT];
     struct slot *slots;
     bool busy[SECTORS];
-    uint64_t random, commands, fuas;
+    uint64_t random, commands, durable_writes;
+    uint32_t last_write_end; /* a sector */
     unsigned in_flight;
     bool lost, stopping;
     unsigned violations;
@@ -191,13 +193,14 @@ static void free_slot(struct slot *slot)
 static void finish_write(struct slot *slot)
 {
     struct knowledge *known = slot->verifier->known;
+    bool durable = slot->fua || slot->verifier->write_through;
     for (uint32_t i = slot->first; i < slot->first + slot->count; i++) {
         known->acked[i] = slot->generation;
-        if (slot->fua)
+        if (durable)
             known->durable[i] = slot->generation;
     }
     set_busy(slot->verifier, slot, false);
-    if (slot->fua && ++slot->verifier->fuas % FUA_SNAPSHOT_EVERY == 0)
+    if (durable && ++slot->verifier->durable_writes % DURABLE_SNAPSHOT_EVERY == 0)
         record_durable(slot->verifier);
 }
 
@@ -327,8 +330,12 @@ static void send_write(struct verifier *verifier, struct slot *slot)
 {
     struct knowledge *known = verifier->known;
     choose_range(verifier, slot);
+    /* Writes that follow each other may become one. */
+    if (next_random(&verifier->random) % 2 && verifier->last_write_end + slot->count <= SECTORS)
+        slot->first = verifier->last_write_end;
     if (memchr(verifier->busy + slot->first, true, slot->count))
         return; /* one write at a time to a sector, so that there is an order */
+    verifier->last_write_end = slot->first + slot->count;
     slot->action = ACTION_WRITE;
     slot->generation = ++known->generation;
     slot->fua = verifier->fua_every && known->writes % verifier->fua_every == 0;
@@ -581,6 +588,7 @@ static const struct option options[] = {
     {"flush-every", required_argument, NULL, 'f'},
     {"fua-every",   required_argument, NULL, 'u'},
     {"abort-every", required_argument, NULL, 'a'},
+    {"write-through", required_argument, NULL, 'w'},
     {"log",         required_argument, NULL, 'L'},
     {"history",     required_argument, NULL, 'H'},
     {"image",       required_argument, NULL, 'I'},
@@ -599,6 +607,7 @@ static const char usage[] =
     "  --portal HOST:PORT --target NAME --initiator NAME --lun N\n"
     "  --connections N (4)  --depth N (32, of all)  --seconds N (5)\n"
     "  --flush-every N commands (64)  --fua-every N writes (16)  --abort-every N writes (never)\n"
+    "  --write-through 0|1 (0)  1: each write that is acknowledged has to be durable\n"
     "  --log FILE      the log of the disk's blklogwrites, for --history\n"
     "exit code: 0 as promised, 1 a promise is broken, 2 wrong usage, 3 no session,\n"
     "  4 as promised until a session was lost, or an abort was not answered\n";
@@ -636,6 +645,7 @@ static void take_option(struct verifier *verifier, int option)
         {'f', NULL,                 &verifier->flush_every,     1000000          },
         {'u', NULL,                 &verifier->fua_every,       1000000          },
         {'a', NULL,                 &verifier->abort_every,     1000000          },
+        {'w', NULL,                 &verifier->write_through,   1                },
         {'r', NULL,                 &verifier->record,          1000000          },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
