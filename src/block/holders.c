@@ -87,18 +87,20 @@ static const struct sysfs_device *find_kin(const struct subject *subject, dev_t 
 static bool leads_to_subject(const struct subject *subject, const char *path, char *ret_name,
                              size_t size)
 {
-    struct stat found;
-    if (stat(path, &found) < 0)
+    struct statx found;
+    /* What it is does not change, so a server that does not answer need not be asked. */
+    if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &found) < 0)
         return false;
-    if (S_ISBLK(found.st_mode)) {
-        const struct sysfs_device *kin = find_kin(subject, found.st_rdev);
+    if (S_ISBLK(found.stx_mode)) {
+        const struct sysfs_device *kin =
+            find_kin(subject, makedev(found.stx_rdev_major, found.stx_rdev_minor));
         if (kin)
             snprintf(ret_name, size, "%s/%s", subject->root->dev, kin->name);
         return kin != NULL;
     }
     snprintf(ret_name, size, "%s", subject->path);
-    return S_ISREG(subject->stat->st_mode) && found.st_dev == subject->stat->st_dev &&
-           found.st_ino == subject->stat->st_ino;
+    return S_ISREG(subject->stat->st_mode) && found.stx_ino == subject->stat->st_ino &&
+           makedev(found.stx_dev_major, found.stx_dev_minor) == subject->stat->st_dev;
 }
 
 /* ── mounts and swap ─────────────────────────────────────────────────────────────────────────── */

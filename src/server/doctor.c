@@ -240,6 +240,12 @@ static void check_state(struct doctor *doctor)
                     "%s cannot be written to, so secrets and identities would change with every "
                     "start",
                     directory);
+    else if (!filesystem.f_bavail || (filesystem.f_files && !filesystem.f_favail))
+        doctor_tell(
+            doctor, FINDING_PROBLEM, "state",
+            "the file system of %s is full: what is new cannot be kept, so that no new disk "
+            "is served and no new owner let in; make room",
+            directory);
     else
         doctor_tell(doctor, FINDING_FINE, "state", "%s", directory);
 }

@@ -1,5 +1,6 @@
 /* doctor_firewall.c - whether an input filter keeps clients out. See doctor.h */
 #include <jansson.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <netboot-target/util/cleanup.h>
 
 #define OUTPUT_BYTES_LIMIT (4u << 20)
+#define ZONE_BYTES         64
 
 /* ── asking a program ────────────────────────────────────────────────────────────────────────── */
 
@@ -173,23 +175,25 @@ static bool has_dropping_line(char *tables)
     return false;
 }
 
-/* As look_at_nftables(). It lists the tables that are in use, and loads none. */
-static int look_at_legacy(struct doctor *doctor)
+/* As look_at_nftables(). They list the tables that are in use, and load none. */
+static int look_at_legacy(struct doctor *doctor, const char *program, const char *whom)
 {
+    char save[64];
     struct buffer output;
     struct wanted wanted;
+    snprintf(save, sizeof save, "%s-save", program);
     buffer_init(&output, OUTPUT_BYTES_LIMIT);
-    int status = ask("iptables-legacy-save", "", &output);
+    int status = ask(save, "", &output);
     bool drops = !status && buffer_string(&output) && has_dropping_line((char *)output.data);
     buffer_done(&output);
     if (!drops)
         return status && status != NOT_THERE ? -1 : 0;
     list_wanted(doctor->config, &wanted);
-    doctor_tell(doctor, FINDING_WARNING, "firewall",
-                "the chain INPUT of iptables-legacy drops what no rule of it lets in. Clients need "
-                "UDP %s and TCP %s: iptables-legacy -I INPUT -p udp -m multiport --dports PORTS -j "
-                "ACCEPT, and the same for tcp",
-                wanted.udp, wanted.tcp);
+    doctor_tell(
+        doctor, FINDING_WARNING, "firewall",
+        "the chain INPUT of %s drops what no rule of it lets in. %s need UDP %s and TCP "
+        "%s: %s -I INPUT -p udp -m multiport --dports PORTS -j ACCEPT, and the same for tcp",
+        program, whom, wanted.udp, wanted.tcp, program);
     return 1;
 }
 
@@ -242,17 +246,80 @@ static bool ufw_lets_all_in(const struct config *config)
     return true;
 }
 
-/* Where it runs, the service is in its default zone, or has to be added. */
+/* The word behind `name` in what firewalld says of a zone: "  target: ACCEPT". */
+static bool zone_says(const char *zone, const char *name, const char *word)
+{
+    char command[ZONE_BYTES + 32];
+    struct buffer output;
+    buffer_init(&output, OUTPUT_BYTES_LIMIT);
+    snprintf(command, sizeof command, "--zone=%s --list-all", zone);
+    int status = ask("firewall-cmd", command, &output);
+    char *rest = !status && buffer_string(&output) ? (char *)output.data : NULL;
+    bool found = false;
+    for (char *line; !found && (line = strsep(&rest, "\n"));) {
+        const char *key = strsep(&line, ":");
+        if (strcmp(key + strspn(key, " "), name) != 0)
+            continue;
+        for (const char *each; !found && (each = strsep(&line, " "));)
+            found = strcmp(each, word) == 0;
+    }
+    buffer_done(&output);
+    return found;
+}
+
+/* Its own zone, or the one of all that have none. Gives "" where nobody tells. */
+static void find_zone(const char *interface, char zone[ZONE_BYTES])
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    char question[64];
+    struct buffer output;
+    buffer_init(&output, ZONE_BYTES);
+    snprintf(question, sizeof question, "--get-zone-of-interface=%s", interface);
+    bool can_ask = interface[0] && interface[strspn(interface, plain)] == '\0';
+    if (!can_ask || ask("firewall-cmd", question, &output)) {
+        buffer_done(&output);
+        buffer_init(&output, ZONE_BYTES);
+        if (ask("firewall-cmd", "--get-default-zone", &output))
+            output.failed = true;
+    }
+    const char *name = buffer_string(&output) ? (const char *)output.data : "";
+    snprintf(zone, ZONE_BYTES, "%.*s", (int)strspn(name, plain), name);
+    buffer_done(&output);
+}
+
+/* `interface` may be "": any. */
+static void tell_zone(struct doctor *doctor, const struct wanted *wanted, const char *interface)
+{
+    char zone[ZONE_BYTES];
+    const char *of = interface[0] ? " of " : "";
+    find_zone(interface, zone);
+    if (zone_says(zone, "services", "netboot-target") || zone_says(zone, "target", "ACCEPT"))
+        doctor_tell(doctor, FINDING_FINE, "firewall",
+                    "firewalld runs, and its zone %s%s%s lets the service netboot-target in", zone,
+                    of, interface);
+    else if (zone[0])
+        doctor_tell(doctor, FINDING_WARNING, "firewall",
+                    "firewalld runs. Clients need UDP %s and TCP %s in its zone %s%s%s: "
+                    "firewall-cmd --permanent --zone=%s --add-service=netboot-target, then "
+                    "firewall-cmd --reload",
+                    wanted->udp, wanted->tcp, zone, of, interface, zone);
+    else
+        doctor_tell(
+            doctor, FINDING_WARNING, "firewall",
+            "firewalld runs, and does not tell its zones: run this as root. Clients need UDP "
+            "%s and TCP %s",
+            wanted->udp, wanted->tcp);
+}
+
 static void tell_firewalld(struct doctor *doctor, const struct wanted *wanted)
 {
-    if (ask("firewall-cmd", "--query-service=netboot-target", NULL) == 0)
-        doctor_tell(doctor, FINDING_FINE, "firewall",
-                    "firewalld runs, and lets the service netboot-target in");
-    else
-        doctor_tell(doctor, FINDING_WARNING, "firewall",
-                    "firewalld runs. Clients need UDP %s and TCP %s: firewall-cmd --permanent "
-                    "--add-service=netboot-target, then firewall-cmd --reload",
-                    wanted->udp, wanted->tcp);
+    for (unsigned i = 0; i < doctor->dhcp_interface_count; i++) {
+        char name[IF_NAMESIZE];
+        if (if_indextoname((unsigned)doctor->dhcp_interfaces[i], name))
+            tell_zone(doctor, wanted, name);
+    }
+    if (!doctor->dhcp_interface_count)
+        tell_zone(doctor, wanted, "");
 }
 
 static void tell_ufw(struct doctor *doctor, const struct wanted *wanted)
@@ -286,10 +353,12 @@ void doctor_check_firewall(struct doctor *doctor)
 {
     if (tell_manager(doctor))
         return;
-    int found = look_at_nftables(doctor), legacy = look_at_legacy(doctor);
-    if (found < 0 || legacy < 0)
+    int found = look_at_nftables(doctor);
+    int legacy = look_at_legacy(doctor, "iptables-legacy", "Clients");
+    int legacy6 = look_at_legacy(doctor, "ip6tables-legacy", "Clients that come by IPv6");
+    if (found < 0 || legacy < 0 || legacy6 < 0)
         doctor_tell(doctor, FINDING_WARNING, "firewall",
                     "its rules cannot be seen from here: run this as root");
-    else if (!found && !legacy)
+    else if (!found && !legacy && !legacy6)
         doctor_tell(doctor, FINDING_FINE, "firewall", "no chain for input drops by default");
 }

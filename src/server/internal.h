@@ -119,8 +119,9 @@ struct served_target {
     struct chap_secrets secrets;
     struct scsi_target *scsi; /* once every LUN is open */
     struct iscsi_target *iscsi;
-    struct error problem; /* why there is none although every LUN is open */
-    struct guest *guests; /* invitations.c */
+    unsigned owner_unkept; /* changes of its owner that could not be written */
+    struct error problem;  /* why there is none although every LUN is open, or nobody is let in */
+    struct guest *guests;  /* invitations.c */
     unsigned lun_count;
     struct served_lun *luns;
     bool removing;
@@ -161,6 +162,8 @@ struct server {
     struct served_target *targets;
     struct job_queue *opening; /* devices being found and claimed */
     unsigned opening_count;    /* tries under way, also for targets that are gone */
+    unsigned opening_threads;
+    uint64_t opening_ended_us; /* when a try ended, or a thread was added, last */
     struct open_attempt *held; /* those that wait for the others: luns.c */
     struct chap_secrets discovery_secrets;
     struct iscsi_server *iscsi;
@@ -250,8 +253,12 @@ struct served_target *targets_find_iscsi(const struct server *server,
 struct served_target *targets_find(const struct server *server, const char *name);
 struct served_lun *targets_find_lun(struct server *server, const char *name, unsigned number);
 
+#define OPENING_THREADS 4 /* more only for disks that do not answer */
+
 /* Puts it together once every LUN is open; asked again, it tries again. */
 void target_assemble(struct served_target *target);
+/* Why it is not served, for the log and the status; housekeeping will try again. */
+void target_note_problem(struct served_target *target, const struct error *error);
 /* A LUN's device is closed; the last one to close frees a target that is being removed. */
 void target_lun_closed(struct served_target *target);
 
@@ -298,6 +305,10 @@ void client_targets_note(struct server *server);
 int owner_restore(struct served_target *target, struct error *error);
 /* struct iscsi_callbacks.keep_owner; context: the server. */
 void owner_keep(void *context, struct iscsi_target *iscsi);
+/* Tries what could not be kept once more. False: there is nothing. */
+bool owner_keep_again(struct served_target *target);
+/* The target goes away, and waits for no record. */
+void owner_give_up(struct served_target *target);
 /* When its owner became that, in seconds since 1970. */
 uint64_t owner_since_unix_seconds(const struct iscsi_owner *owner);
 

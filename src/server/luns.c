@@ -182,12 +182,26 @@ static void end_held(struct server *server)
     }
 }
 
-/* A disk that does not answer at all must not keep the others away. */
+static void set_opening_threads(struct server *server, unsigned threads)
+{
+    server->opening_ended_us = server_now_us(server);
+    if (threads == server->opening_threads)
+        return;
+    server->opening_threads = threads;
+    job_queue_set_threads(server->opening, threads);
+}
+
+/* Disks that do not answer at all must not keep the others away: each of them has a thread, for as
+ * long as it takes. */
 void luns_tick(struct server *server)
 {
+    uint64_t now_us = server_now_us(server);
     const struct open_attempt *first = server->held;
-    if (first && server_now_us(server) - first->held_since_us >= BUSY_PATIENCE_MS * 1000)
+    if (first && now_us - first->held_since_us >= BUSY_PATIENCE_MS * 1000)
         end_held(server);
+    if (job_queue_waiting(server->opening) &&
+        now_us - server->opening_ended_us >= BUSY_PATIENCE_MS * 1000)
+        set_opening_threads(server, server->opening_threads + OPENING_THREADS);
 }
 
 /* Its LUN is open: nothing of who it is changes any more. */
@@ -208,12 +222,15 @@ static void attempt_done(struct job *job)
     struct open_attempt *attempt = container_of(job, struct open_attempt, job);
     struct server *server = attempt->server;
     server->opening_count--;
+    server->opening_ended_us = server_now_us(server);
     if (attempt->lun && attempt->lun->is_absent)
         attempt_return(attempt);
     else if (!attempt_hold(attempt))
         attempt_end(attempt);
-    if (!server->opening_count)
-        end_held(server);
+    if (server->opening_count)
+        return;
+    set_opening_threads(server, OPENING_THREADS);
+    end_held(server);
 }
 
 void lun_try(struct served_lun *lun)
@@ -248,7 +265,8 @@ void lun_try(struct served_lun *lun)
     lun->identified = false;
     if (!lun->first_try_us)
         lun->first_try_us = server_now_us(server);
-    server->opening_count++;
+    if (!server->opening_count++)
+        server->opening_ended_us = server_now_us(server);
     job_queue_submit(server->opening, &attempt->job);
 }
 

@@ -1,7 +1,8 @@
 /*
  * owners.c - who owns a target: kept in the state directory, so that after a restart the owner
  * finds its disk as it left it. A record is "NAME SECONDS", the seconds since 1970 when it became
- * the owner, or nothing.
+ * the owner, or nothing. While it cannot be kept nobody is let in: after a crash nobody would know
+ * whose the disk is.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -58,26 +59,61 @@ int owner_restore(struct served_target *target, struct error *error)
     return 0;
 }
 
-/* The iSCSI target is there until this was called: its removal waits for it. */
+/* The iSCSI target is there until it was told: its removal waits for that. */
 static void on_kept(void *context, int result)
 {
     struct served_target *target = context;
-    (void)result; /* told in the log; the owner is then known as long as the process lasts */
-    iscsi_target_owner_kept(target->server->node, target->iscsi);
+    struct server *server = target->server;
+    if (result && !target->removing && !server->draining) {
+        char path[512], name[TARGET_NAME_BYTES + 8];
+        struct error error;
+        record_name(target, name, sizeof name);
+        state_path(server->state, name, path, sizeof path);
+        error_set(&error, result, "%s cannot be written: %s; nobody is let in until it can", path,
+                  strerror(-result));
+        target->owner_unkept++;
+        target_note_problem(target, &error);
+        return;
+    }
+    if (!target->owner_unkept)
+        target->problem.text[0] = '\0';
+    iscsi_target_owner_kept(server->node, target->iscsi);
 }
 
-void owner_keep(void *context, struct iscsi_target *iscsi)
+static void put(struct served_target *target)
 {
-    struct server *server = context;
-    struct served_target *target = targets_find_iscsi(server, iscsi);
+    struct server *server = target->server;
     struct store *store = state_store(server->state);
     struct iscsi_owner owner;
     char name[TARGET_NAME_BYTES + 8];
     char record[ISCSI_NAME_BYTES + 24] = "";
-    iscsi_target_get_owner(iscsi, server_now_us(server), &owner);
+    iscsi_target_get_owner(target->iscsi, server_now_us(server), &owner);
     if (owner.initiator[0])
         snprintf(record, sizeof record, "%s %llu", owner.initiator,
                  (unsigned long long)owner_since_unix_seconds(&owner));
     record_name(target, name, sizeof name);
     store->put(store, name, record, strlen(record), on_kept, target);
+}
+
+void owner_keep(void *context, struct iscsi_target *iscsi)
+{
+    put(targets_find_iscsi(context, iscsi));
+}
+
+bool owner_keep_again(struct served_target *target)
+{
+    bool waits = target->owner_unkept;
+    while (target->owner_unkept) {
+        target->owner_unkept--;
+        put(target);
+    }
+    return waits;
+}
+
+void owner_give_up(struct served_target *target)
+{
+    while (target->owner_unkept) {
+        target->owner_unkept--;
+        iscsi_target_owner_kept(target->server->node, target->iscsi);
+    }
 }

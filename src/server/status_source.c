@@ -152,7 +152,8 @@ static void gather_target(const struct served_target *target, struct status_targ
         .auth = modes[target->config->auth.mode],
         .secrets_path = target->secrets.path,
         .owner = "",
-        .ready = target->iscsi && target->server->serving && !target->server->draining,
+        .ready = target->iscsi && !target->owner_unkept && target->server->serving &&
+                 !target->server->draining,
         .shared = target->config->shared,
         .luns = luns,
         .lun_count = target->lun_count,

@@ -141,7 +141,7 @@ static int assemble(struct served_target *target, struct error *error)
     return 0;
 }
 
-static void note_problem(struct served_target *target, const struct error *error)
+void target_note_problem(struct served_target *target, const struct error *error)
 {
     if (strcmp(target->problem.text, error->text) != 0)
         log_error("target %s is not served: %s", target->name, error->text);
@@ -158,7 +158,7 @@ void target_assemble(struct served_target *target)
     int result = assemble(target, &error);
     if (result) {
         if (result != -EINPROGRESS)
-            note_problem(target, &error);
+            target_note_problem(target, &error);
         guests_free(target);
         iscsi_target_free(take_pointer(target->iscsi));
         scsi_target_free(take_pointer(target->scsi));
@@ -329,6 +329,7 @@ void target_remove(struct served_target *target)
         iscsi_node_remove_target(target->server->node, target->iscsi, target_drained, target);
     else
         target_drained(target);
+    owner_give_up(target);
 }
 
 void targets_flush_and_close(struct server *server)
@@ -344,7 +345,8 @@ void targets_flush_and_close(struct server *server)
 
 int targets_start(struct server *server, struct error *error)
 {
-    server->opening = job_queue_new(block_io_workers(server->io), 4);
+    server->opening_threads = OPENING_THREADS;
+    server->opening = job_queue_new(block_io_workers(server->io), server->opening_threads);
     if (!server->opening)
         return error_set(error, -ENOMEM, "out of memory");
     for (unsigned i = 0; i < server->config->targets.count; i++)
@@ -442,6 +444,8 @@ bool targets_tick(struct server *server)
         if (!target->iscsi) {
             waiting = true;
             target_assemble(target);
+        } else {
+            waiting |= owner_keep_again(target);
         }
     }
     return waiting;

@@ -246,6 +246,17 @@ void job_queue_free(struct job_queue *queue)
     free(queue);
 }
 
+void job_queue_set_threads(struct job_queue *queue, unsigned threads)
+{
+    struct workers *workers = queue->workers;
+    pthread_mutex_lock(&workers->lock);
+    workers->limit += threads - queue->threads;
+    queue->threads = threads;
+    list_if_ready(queue);
+    workers->unkicked = true;
+    pthread_mutex_unlock(&workers->lock);
+}
+
 /* Signals belong to the loop. */
 static void start_thread(struct workers *workers)
 {
@@ -284,7 +295,7 @@ void job_queue_submit(struct job_queue *queue, struct job *job)
 /* How many more threads the waiting jobs of this queue keep busy. */
 static unsigned threads_wanted(const struct job_queue *queue)
 {
-    unsigned free = queue->threads - queue->running;
+    unsigned free = queue->threads > queue->running ? queue->threads - queue->running : 0;
     return queue->waiting < free ? queue->waiting : free;
 }
 

@@ -228,6 +228,25 @@ COMMIT
 """
 
 
+# As firewall-cmd(1) answers, of files beside it.
+FIREWALL_CMD = r"""
+cd "${0%/*}/../zones" || exit
+case $* in
+--get-zone-of-interface=*) cat "interfaces/${1#*=}" || { echo "no zone"; exit 2; } ;;
+--get-default-zone) echo public ;;
+--zone=*" --list-all") cat "${1#*=}" ;;
+*) exit 2 ;;
+esac"""
+ZONE = """zone (active)
+  target: {target}
+  icmp-block-inversion: no
+  interfaces: eth0
+  sources:
+  services: {services}
+  ports:
+"""
+
+
 def test_firewalls(report, doctor):
     host = inside(doctor.host)
     for verdict in "drop", "counter reject", "log drop":
@@ -252,6 +271,9 @@ def test_firewalls(report, doctor):
         doctor.program("iptables-legacy-save", "exit 1")
         doctor.expect("firewall", "warning", "as root")
         doctor.program("iptables-legacy-save", "exit 0")
+        doctor.program("ip6tables-legacy-save", "echo '*filter'; echo ':INPUT DROP [0:0]'")
+        doctor.expect("firewall", "warning", "ip6tables-legacy", "by IPv6")
+        doctor.program("ip6tables-legacy-save", "exit 0")
     with report.test("ufw: a warning until each port is let in"):
         folder = doctor.folder / "ufw"
         folder.mkdir()
@@ -266,10 +288,21 @@ def test_firewalls(report, doctor):
         fake = doctor.folder / "firewalld"
         shutil.copy(shutil.which("sleep"), fake)
         with Background(fake, "600", log=doctor.folder / "firewalld.log"):
-            doctor.program("firewall-cmd", 'echo no; [ "$*" != --query-service=netboot-target ]; exit 1')
-            doctor.expect("firewall", "warning", "firewall-cmd --permanent --add-service=netboot-target")
-            doctor.program("firewall-cmd", '[ "$*" = --query-service=netboot-target ] && echo yes')
-            doctor.expect("firewall", "ok", "firewalld")
+            doctor.program("firewall-cmd", FIREWALL_CMD)
+            zones = doctor.folder / "zones"
+            (zones / "interfaces").mkdir(parents=True)
+            for services, kind, word in ("ssh", "warning", "--zone=public --add-service=netboot-target"), \
+                    ("ssh netboot-target", "ok", "zone public of eth0"):
+                (zones / "public").write_text(ZONE.format(target="default", services=services))
+                doctor.expect("firewall", kind, word)
+            (zones / "interfaces/eth0").write_text("boot")
+            for target, services, kind, word in ("default", "ssh", "warning", "--zone=boot --add-service"), \
+                    ("default", "netboot-target ssh", "ok", "zone boot of eth0"), \
+                    ("ACCEPT", "", "ok", "zone boot of eth0"):
+                (zones / "boot").write_text(ZONE.format(target=target, services=services))
+                doctor.expect("firewall", kind, word)
+            doctor.program("firewall-cmd", "exit 253")
+            doctor.expect("firewall", "warning", "as root")
 
 
 def test_files(report, doctor):

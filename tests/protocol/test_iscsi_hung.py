@@ -170,6 +170,28 @@ def test_all(report, folder, stack):
             daemon.stop()
 
 
+def test_opening(report, folder):
+    """Each that hangs takes a thread of those that open disks, for as long as it hangs."""
+    with contextlib.ExitStack() as stack:
+        names = [f"hung{number}" for number in range(5)]
+        disk = stack.enter_context(FuseDisk(folder, DISK_BYTES))
+        devices = [stack.enter_context(loop_device(disk.path)) for _ in names]
+        for device in devices:
+            drop_cache(device, disk.path)
+        # A file's opening asks every loop device, also those that hang, whether it lies over that file.
+        healthy = make_file(folder / "beside.img", DISK_BYTES)
+        daemon = Daemon(folder / "opening", [
+            *(target(name, device) for name, device in zip(names, devices)),
+            target("healthy", healthy)])
+        with report.test("disks that hang while they are opened leave another one to be opened"):
+            with hanging(disk):
+                stack.enter_context(daemon.launch().process)
+                wait_for(lambda: daemon.says("serving target healthy"), 40, daemon.says)
+                session(daemon, "healthy").ready()
+                assert all(daemon.lun(name)["state"] == "waiting" for name in names)
+            daemon.stop(60)
+
+
 def main():
     report = Report()
     if os.geteuid() or not shutil.which("qemu-storage-daemon") or not os.path.exists("/dev/fuse"):
@@ -177,6 +199,7 @@ def main():
         report.finish()
     with scratch("/var/tmp") as folder, contextlib.ExitStack() as stack:
         test_all(report, folder, stack)
+        test_opening(report, folder)
     report.finish()
 
 

@@ -125,6 +125,71 @@ def test_records(report, folder):
                 wait_for(lambda: takes_logins(daemon, "a"), 10, "target served")
 
 
+# ── a state disk that is full ───────────────────────────────────────────────────────────────────
+
+@contextlib.contextmanager
+def small_file_system(folder):
+    """Gives where it is, and what fills it up."""
+    place = folder / "small"
+    place.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=256k", "none", place)
+    try:
+        yield place, place / "filling"
+    finally:
+        run("umount", "--lazy", place)
+
+
+def fill(path):
+    with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def answer_of(daemon, seconds):
+    """What a login is told, or None when it is told nothing."""
+    try:
+        return login_status(daemon.port, iqn("a"), timeout=seconds)
+    except TimeoutError:
+        return None
+
+
+def test_full(report, folder):
+    disk = make_file(folder / "full.img", 8 * MIB)
+    with small_file_system(folder) as (place, filling):
+        daemon = Daemon(folder / "full", [target("a", disk)])
+        daemon.state = place / "state"
+        with daemon.start():
+            with report.test("an owner that cannot be kept is not let in, and it is said why"):
+                fill(filling)
+                assert answer_of(daemon, 3) is None
+                daemon.wait_log("owner-a cannot be written: No space left on device")
+                assert "owner-a" in daemon.lun("a")["problem"] and not daemon.target("a")["ready"]
+                assert answer_of(daemon, 3) is None, "the same name again"
+            with report.test("with room again it is let in, and known after kill -9"):
+                filling.unlink()
+                wait_for(lambda: daemon.target("a")["ready"], 10, "the owner kept")
+                assert not daemon.lun("a")["problem"]
+                Session(daemon.port, iqn("a")).ready()
+                daemon.kill()
+        with daemon.start():
+            assert rival_status(daemon) == OWNED
+            with Session(daemon.port, iqn("a")) as session:
+                session.ready()
+                session.logout()
+        with report.test("a target that waits for that goes on a reload, and the daemon ends in order"):
+            with daemon.start():
+                fill(filling)
+                assert answer_of(daemon, 3) is None
+                daemon.wait_log("owner-a cannot be written")
+                daemon.targets.clear()
+                daemon.reload()
+                wait_for(lambda: not daemon.status()["targets"], 10, "its end")
+                daemon.stop()
+        with report.test("--doctor names a state directory without room"):
+            done = run(PROGRAM, "--doctor", "-c", daemon.config, check=False)
+            assert done.returncode == 1 and f"the file system of {daemon.state} is full" in done.stdout, done.stdout
+
+
 # ── a state disk that hangs ─────────────────────────────────────────────────────────────────────
 
 @contextlib.contextmanager
@@ -301,6 +366,7 @@ def main():
     report = Report()
     with scratch() as folder:
         test_records(report, folder)
+        test_full(report, folder)
         test_hanging(report, folder)
         test_reservations(report, folder)
         test_bare(report, folder)

@@ -30,6 +30,8 @@ void workers_free(struct workers *workers);
 
 struct job_queue *job_queue_new(struct workers *workers, unsigned threads);
 void job_queue_free(struct job_queue *queue); /* must be idle */
+/* Another bound from the next workers_kick() on. Jobs that run already go on. */
+void job_queue_set_threads(struct job_queue *queue, unsigned threads);
 
 /* The job begins after the next workers_kick(). */
 void job_queue_submit(struct job_queue *queue, struct job *job);

@@ -197,6 +197,28 @@ static void blocked_queues_leave_others_alone(void **state)
     workers_free(workers);
 }
 
+/* A disk opens although those before it have every thread of their queue. */
+static void queue_gets_more_threads(void **state)
+{
+    (void)state;
+    enum { MANY = 5 };
+    struct workers *workers = workers_new(1);
+    struct blocked blocked[MANY];
+    unsigned total = 0;
+    struct job_queue *queue = block_queue(workers, 2, blocked, MANY, &total);
+    wait_for_waiting(queue, MANY - 2);
+    job_queue_set_threads(queue, MANY - 1);
+    workers_kick(workers);
+    wait_for_waiting(queue, 1);
+    job_queue_set_threads(queue, 1); /* fewer than run */
+    workers_kick(workers);
+    unblock(blocked, MANY);
+    wait_for(workers, &total, MANY);
+    close_pipes(blocked, MANY);
+    job_queue_free(queue);
+    workers_free(workers);
+}
+
 static unsigned count_threads(void)
 {
     DIR *listing = opendir("/proc/self/task");
@@ -239,6 +261,7 @@ int main(void)
         cmocka_unit_test(one_thread_keeps_the_order),
         cmocka_unit_test(a_cancelled_job_does_not_run),
         cmocka_unit_test(blocked_queues_leave_others_alone),
+        cmocka_unit_test(queue_gets_more_threads),
         cmocka_unit_test(surplus_threads_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
