@@ -21,8 +21,7 @@ struct place {
     const struct system *system; /* NULL: none */
 };
 
-/* ── paths ───────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── paths ───────────────────────────────────────────────────────────────────────────────────── */
 
 /*
  * Where a path of an entry is on its volume. They begin at the top of the filesystem (UAPI.1),
@@ -66,8 +65,7 @@ static void resolve_files(const struct place *place, struct candidate *candidate
     }
 }
 
-/* ── type 1 entries ──────────────────────────────────────────────────────────────────────────────
- */
+/* ── type 1 entries ──────────────────────────────────────────────────────────────────────────── */
 
 /* What grub.cfg and grubenv of one folder set. `uuid`: only where grub.cfg names this filesystem;
  * NULL: always. */
@@ -187,8 +185,7 @@ static void take_entries(const struct place *place)
     loader_variables_free(variables);
 }
 
-/* ── unified kernel images ───────────────────────────────────────────────────────────────────────
- */
+/* ── unified kernel images ───────────────────────────────────────────────────────────────────── */
 
 static void take_uki(const struct place *place, const char *folder, const char *name)
 {
@@ -239,8 +236,7 @@ static void take_ukis(const struct place *place)
     }
 }
 
-/* ── kernels without entries ─────────────────────────────────────────────────────────────────────
- */
+/* ── kernels without entries ─────────────────────────────────────────────────────────────────── */
 
 static bool has_entry(const struct place *place, const char *kernel)
 {
@@ -356,8 +352,7 @@ static void take_kernels(const struct place *place)
             take_kernel(place, folder, folder->names[i].name);
 }
 
-/* ── places ──────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── places ──────────────────────────────────────────────────────────────────────────────────── */
 
 static void look_in(struct scan *scan, const struct volume *volume, const char *prefix,
                     const char *folder)

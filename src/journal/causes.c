@@ -19,9 +19,7 @@ _Static_assert(JOURNAL_STEP_COUNT <= 32, "a step is a bit of struct cause.steps"
 #define IPXE       (AT(JOURNAL_IPXE_DISCOVER) | AT(JOURNAL_IPXE_OFFER))
 #define REFUSED    (AT(JOURNAL_LOGIN_REFUSED) | AT(JOURNAL_OS_LOGIN_REFUSED))
 
-/* --- conditions
- * -----------------------------------------------------------------------------------
- */
+/* ── conditions ──────────────────────────────────────────────────────────────────────────────── */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -200,8 +198,7 @@ static bool read_a_kernel(const struct story *story)
     return !read_little(story);
 }
 
-/* --- the table -----------------------------------------------------------------------------------
- */
+/* ── the table ───────────────────────────────────────────────────────────────────────────────── */
 
 // clang-format off
 static const struct cause {
@@ -387,8 +384,7 @@ static const struct cause {
 };
 // clang-format on
 
-/* --- filling in ----------------------------------------------------------------------------------
- */
+/* ── filling in ──────────────────────────────────────────────────────────────────────────────── */
 
 struct place {
     const struct journal_client *client;

@@ -55,8 +55,7 @@
 
 struct server;
 
-/* ── targets and LUNs ────────────────────────────────────────────────────────────────────────────
- */
+/* ── targets and LUNs ────────────────────────────────────────────────────────────────────────── */
 
 enum lun_state {
     LUN_WAITING, /* its device is not there yet, or just being opened */
@@ -128,8 +127,7 @@ struct served_target {
     ev_timer drained; /* its LUs are freed in a turn of the loop of their own */
 };
 
-/* ── the server ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the server ──────────────────────────────────────────────────────────────────────────────── */
 
 struct iscsi_server;
 struct http_server;
@@ -213,8 +211,7 @@ void server_targets_changed(struct server *server);
 /* POST /serving: new logins and offers on or off; running sessions stay. */
 void server_set_serving(struct server *server, bool serving);
 
-/* ── targets.c ───────────────────────────────────────────────────────────────────────────────────
- */
+/* ── targets.c ───────────────────────────────────────────────────────────────────────────────── */
 
 int targets_start(struct server *server, struct error *error);
 /* Carries out what changed between the running and the new config; takes over neither. */
@@ -262,8 +259,7 @@ void target_note_problem(struct served_target *target, const struct error *error
 /* A LUN's device is closed; the last one to close frees a target that is being removed. */
 void target_lun_closed(struct served_target *target);
 
-/* ── luns.c ──────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── luns.c ──────────────────────────────────────────────────────────────────────────────────── */
 
 /* Looks for its device and opens it, on a worker; target_assemble() is called when it is there. */
 void lun_try(struct served_lun *lun);
@@ -278,8 +274,7 @@ const char *lun_state_word(const struct served_lun *lun); /* for status: "open",
 /* The path or tag of its device. */
 const char *lun_specification(const struct served_lun *lun);
 
-/* ── client_targets.c ────────────────────────────────────────────────────────────────────────────
- */
+/* ── client_targets.c ────────────────────────────────────────────────────────────────────────── */
 
 /* Opens those that are known: written down in `clients`, or there when we ended, as soon as that is
  * known. */
@@ -297,8 +292,7 @@ void client_targets_tick(struct server *server);
 /* Keeps the list of those that are served. */
 void client_targets_note(struct server *server);
 
-/* ── owners.c ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── owners.c ────────────────────────────────────────────────────────────────────────────────── */
 
 /* What the store knows of a target that begins to be served. -errno: it must not be served without
  * that. */
@@ -312,8 +306,7 @@ void owner_give_up(struct served_target *target);
 /* When its owner became that, in seconds since 1970. */
 uint64_t owner_since_unix_seconds(const struct iscsi_owner *owner);
 
-/* ── invitations.c ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── invitations.c ───────────────────────────────────────────────────────────────────────────── */
 
 /* -errno: nobody knows who they were. */
 int invitations_restore(struct served_target *target, struct error *error);
@@ -327,8 +320,7 @@ bool invitations_admit(void *context, const struct iscsi_target *iscsi, const ch
 void guests_free(struct served_target *target);
 void invitations_free(struct server *server);
 
-/* ── identity.c ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── identity.c ──────────────────────────────────────────────────────────────────────────────── */
 
 /* Fills lun->kept, before the LUN is opened. -errno: nobody knows who it was. */
 int identity_load(struct served_lun *lun, struct error *error);
@@ -341,8 +333,7 @@ int identity_keep(const struct served_lun *lun, struct error *error);
 void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options *options);
 void identity_make_iqn(const struct served_target *target, char iqn[ISCSI_NAME_BYTES]);
 
-/* ── iscsi_server.c ──────────────────────────────────────────────────────────────────────────────
- */
+/* ── iscsi_server.c ──────────────────────────────────────────────────────────────────────────── */
 
 extern const struct iscsi_callbacks iscsi_server_callbacks; /* context: the server */
 int iscsi_server_start(struct server *server, struct error *error);
@@ -357,15 +348,13 @@ unsigned iscsi_server_portals(const struct server *server, char (*to)[64], unsig
 uint16_t iscsi_server_portal_at(const struct server *server, const char *local,
                                 char to[INET6_ADDRSTRLEN]);
 
-/* ── http_server.c, status_source.c ──────────────────────────────────────────────────────────────
- */
+/* ── http_server.c, status_source.c ──────────────────────────────────────────────────────────── */
 
 int http_server_start(struct server *server, struct error *error);
 void http_server_reload(struct server *server, struct config *config);
 void http_server_free(struct server *server);
 
-/* ── dhcp_server.c ───────────────────────────────────────────────────────────────────────────────
- */
+/* ── dhcp_server.c ───────────────────────────────────────────────────────────────────────────── */
 
 /* What goes wrong here is told in the log; disks are served all the same. */
 int dhcp_server_start(struct server *server, struct error *error);
@@ -385,8 +374,7 @@ bool dhcp_server_is_on_link(const struct server *server, uint32_t own, uint32_t 
 void dhcp_server_loader_sent(struct server *server, const uint8_t mac[6], const char *file);
 void dhcp_server_client_progressed(struct server *server, const uint8_t mac[6]);
 
-/* ── tftp_server.c, boot_http.c ──────────────────────────────────────────────────────────────────
- */
+/* ── tftp_server.c, boot_http.c ──────────────────────────────────────────────────────────────── */
 
 int tftp_server_start(struct server *server, struct error *error);
 void tftp_server_reload(struct server *server, struct config *config);

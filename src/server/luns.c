@@ -36,8 +36,7 @@ struct open_attempt {
     struct error error;
 };
 
-/* ── opening ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── opening ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void attempt_run(struct job *job)
 {
@@ -276,8 +275,7 @@ void lun_give_up(struct served_lun *lun)
         take_pointer(lun->attempt)->lun = NULL;
 }
 
-/* ── closing ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── closing ─────────────────────────────────────────────────────────────────────────────────── */
 
 struct closing {
     struct block_request flush;
@@ -328,8 +326,7 @@ void lun_close(struct served_lun *lun)
     block_submit(lun->device, &closing->flush);
 }
 
-/* ── what is told of it ──────────────────────────────────────────────────────────────────────────
- */
+/* ── what is told of it ──────────────────────────────────────────────────────────────────────── */
 
 const char *lun_specification(const struct served_lun *lun)
 {

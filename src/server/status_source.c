@@ -43,8 +43,7 @@ static const char *text_or_empty(const char *text)
     return text ? text : "";
 }
 
-/* ── LUNs and targets ────────────────────────────────────────────────────────────────────────────
- */
+/* ── LUNs and targets ────────────────────────────────────────────────────────────────────────── */
 
 _Static_assert((int)STATUS_READ == (int)BLOCK_READ && (int)STATUS_WRITE == (int)BLOCK_WRITE &&
                    (int)STATUS_FLUSH == (int)BLOCK_FLUSH &&
@@ -210,8 +209,7 @@ static bool gather_boots(const struct server *server, struct gathered *to)
     return true;
 }
 
-/* ── sessions ────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── sessions ────────────────────────────────────────────────────────────────────────────────── */
 
 _Static_assert(STATUS_LATENCY_BUCKETS == ISCSI_LATENCY_BUCKETS, "the same histogram");
 
@@ -279,8 +277,7 @@ static bool gather_sessions(const struct server *server, struct gathered *to)
     return true;
 }
 
-/* ── the report ──────────────────────────────────────────────────────────────────────────────────
- */
+/* ── the report ──────────────────────────────────────────────────────────────────────────────── */
 
 static void gathered_free(struct gathered *gathered)
 {
@@ -344,8 +341,7 @@ static void answer_report(struct server *server, struct http_response *response,
     gathered_free(gathered);
 }
 
-/* ── what is answered ────────────────────────────────────────────────────────────────────────────
- */
+/* ── what is answered ────────────────────────────────────────────────────────────────────────── */
 
 static void get_page(void *context, const struct http_request *request,
                      struct http_response *response)

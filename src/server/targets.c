@@ -20,8 +20,7 @@
 #include <netboot-target/util/hex.h>
 #include <netboot-target/util/log.h>
 
-/* ── putting a target together ───────────────────────────────────────────────────────────────────
- */
+/* ── putting a target together ───────────────────────────────────────────────────────────────── */
 
 static enum iscsi_digest_policy digest_policy(enum config_digests digests)
 {
@@ -257,8 +256,7 @@ static int target_new(struct server *server, struct config *config,
     return 0;
 }
 
-/* ── closing ─────────────────────────────────────────────────────────────────────────────────────
- */
+/* ── closing ─────────────────────────────────────────────────────────────────────────────────── */
 
 static void target_free(struct served_target *target)
 {
@@ -340,8 +338,7 @@ void targets_flush_and_close(struct server *server)
         target_remove(target);
 }
 
-/* ── start, reload, tick ─────────────────────────────────────────────────────────────────────────
- */
+/* ── start, reload, tick ─────────────────────────────────────────────────────────────────────── */
 
 int targets_start(struct server *server, struct error *error)
 {

@@ -13,8 +13,7 @@
     }                                               \
     static void name##_on(struct fixture *fixture)
 
-/* --- the link ------------------------------------------------------------------------------------
- */
+/* ── the link ────────────────────────────────────────────────────────────────────────────────── */
 
 TEST(test_link_down)
 {
@@ -38,8 +37,7 @@ TEST(test_cable_pulled_in_a_transfer)
     assert_says(fixture, "limits.tftp-block");
 }
 
-/* --- DHCP ----------------------------------------------------------------------------------------
- */
+/* ── DHCP ────────────────────────────────────────────────────────────────────────────────────── */
 
 TEST(test_wrong_architecture)
 {
@@ -197,8 +195,7 @@ TEST(test_firmware_that_takes_one_answer)
     assert_stopped(fixture, "give it an address in clients");
 }
 
-/* --- the boot file -------------------------------------------------------------------------------
- */
+/* ── the boot file ───────────────────────────────────────────────────────────────────────────── */
 
 TEST(test_secure_boot)
 {
@@ -313,8 +310,7 @@ TEST(test_loop)
     assert_stopped(fixture, "undionly.kpxe is no iPXE that asks for our script");
 }
 
-/* --- the script ----------------------------------------------------------------------------------
- */
+/* ── the script ──────────────────────────────────────────────────────────────────────────────── */
 
 TEST(test_http_filtered)
 {
@@ -401,8 +397,7 @@ TEST(test_kernel_that_broke_off)
     assert_stopped(fixture, "The machine has too little memory for its kernel and initrd.");
 }
 
-/* --- iSCSI ---------------------------------------------------------------------------------------
- */
+/* ── iSCSI ───────────────────────────────────────────────────────────────────────────────────── */
 
 TEST(test_port_3260_filtered)
 {
@@ -476,8 +471,7 @@ TEST(test_nothing_to_read)
     assert_says(fixture, "The LUN that it looks for is not there");
 }
 
-/* --- the operating system ------------------------------------------------------------------------
- */
+/* ── the operating system ────────────────────────────────────────────────────────────────────── */
 
 TEST(test_initramfs_without_iscsi)
 {
@@ -515,8 +509,7 @@ TEST(test_system_reads_nothing)
     assert_stopped(fixture, "The connection was lost");
 }
 
-/* --- the whole table -----------------------------------------------------------------------------
- */
+/* ── the whole table ─────────────────────────────────────────────────────────────────────────── */
 
 /* Wherever a boot can stop there is a likely cause, in a whole sentence without gaps. */
 TEST(test_every_stop_has_a_cause)
