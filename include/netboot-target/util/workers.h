@@ -28,6 +28,7 @@ struct workers *workers_new(unsigned kept);
 /* Waits for running jobs; jobs not yet dispatched are dropped without `done`. */
 void workers_free(struct workers *workers);
 
+/* `threads`: how many of its jobs run at once, at most. NULL: out of memory. */
 struct job_queue *job_queue_new(struct workers *workers, unsigned threads);
 void job_queue_free(struct job_queue *queue); /* must be idle */
 /* Another bound from the next workers_kick() on. Jobs that run already go on. */
@@ -42,7 +43,7 @@ void workers_kick(struct workers *workers);
 /* Takes a job that no worker has begun out of its queue. True: it will not run, nor `done`. */
 bool job_queue_cancel(struct job_queue *queue, struct job *job);
 
-/* Jobs of this queue not yet begun. Asked by a merger of adjacent writes. */
+/* Jobs of this queue not yet begun. */
 unsigned job_queue_waiting(const struct job_queue *queue);
 
 /* An eventfd, readable when finished jobs wait for dispatch. */
