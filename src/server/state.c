@@ -18,6 +18,7 @@
 
 #define RECORDS_LIMIT 65536u
 #define LATE_AFTER_S  5.0
+#define KICK_AGAIN_MS 1000
 
 struct record {
     struct record *prev, *next;
@@ -53,6 +54,7 @@ struct state {
     struct workers *workers; /* its own one: a disk that hangs takes others */
     struct job_queue *queue; /* keeps the order */
     ev_io finished;
+    ev_prepare kick;
     ev_timer late;
     unsigned busy; /* jobs under way */
     bool ending;
@@ -127,7 +129,6 @@ static void submit(struct state *state, struct job *job)
 {
     state->busy++;
     job_queue_submit(state->queue, job);
-    workers_kick(state->workers);
 }
 
 static void replace(struct record *record, char *data, size_t length)
@@ -436,8 +437,20 @@ static void on_finished(struct ev_loop *loop, ev_io *watcher, int events)
     workers_dispatch(state->workers);
 }
 
+/* Each turn of the loop: its thread may not have been there to start. */
+static void on_kick(struct ev_loop *loop, ev_prepare *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    const struct state *state = watcher->data;
+    workers_kick(state->workers);
+}
+
 static void watch(struct state *state)
 {
+    ev_prepare_init(&state->kick, on_kick);
+    state->kick.data = state;
+    ev_prepare_start(state->loop, &state->kick);
     ev_io_init(&state->finished, on_finished, workers_descriptor(state->workers), EV_READ);
     state->finished.data = state;
     ev_io_start(state->loop, &state->finished);
@@ -476,7 +489,8 @@ static void wait_for_jobs(struct state *state)
     state->ending = true;
     while (state->busy) {
         struct pollfd finished = {.fd = workers_descriptor(state->workers), .events = POLLIN};
-        (void)poll(&finished, 1, -1);
+        workers_kick(state->workers);
+        (void)poll(&finished, 1, KICK_AGAIN_MS);
         workers_dispatch(state->workers);
     }
 }
@@ -487,6 +501,7 @@ void state_free(struct state *state)
         return;
     wait_for_jobs(state);
     ev_io_stop(state->loop, &state->finished);
+    ev_prepare_stop(state->loop, &state->kick);
     ev_timer_stop(state->loop, &state->late);
     job_queue_free(state->queue);
     workers_free(state->workers);

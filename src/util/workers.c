@@ -257,18 +257,19 @@ void job_queue_set_threads(struct job_queue *queue, unsigned threads)
     pthread_mutex_unlock(&workers->lock);
 }
 
-/* Signals belong to the loop. */
-static void start_thread(struct workers *workers)
+/* Signals belong to the loop. False: there is no memory, or there are too many threads. */
+static bool start_thread(struct workers *workers)
 {
     sigset_t all;
     sigset_t before;
     struct thread *thread = calloc(1, sizeof *thread);
     if (!thread)
-        return;
+        return false;
     thread->workers = workers;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (!pthread_create(&thread->id, NULL, work, thread)) {
+    bool started = !pthread_create(&thread->id, NULL, work, thread);
+    if (started) {
         DL_APPEND(workers->threads, thread);
         workers->started++;
         workers->starting++;
@@ -276,6 +277,7 @@ static void start_thread(struct workers *workers)
         free(thread);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
 }
 
 void job_queue_submit(struct job_queue *queue, struct job *job)
@@ -312,8 +314,11 @@ void workers_kick(struct workers *workers)
     unsigned woken = 0;
     for (; coming < wanted && workers->signalled < workers->idle; coming++, woken++)
         workers->signalled++;
-    for (; coming < wanted && workers->started < workers->limit; coming++)
-        start_thread(workers);
+    for (; coming < wanted && workers->started < workers->limit; coming++) {
+        workers->unkicked = !start_thread(workers);
+        if (workers->unkicked) /* the next kick tries again */
+            break;
+    }
     pthread_mutex_unlock(&workers->lock);
     for (; woken; woken--) /* the lock is free for them */
         pthread_cond_signal(&workers->work);

@@ -37,7 +37,8 @@ void job_queue_set_threads(struct job_queue *queue, unsigned threads);
 /* The job begins after the next workers_kick(). */
 void job_queue_submit(struct job_queue *queue, struct job *job);
 
-/* Wakes the threads that what was submitted since needs; once per loop turn, before sleeping. */
+/* Wakes the threads that what was submitted since needs; once per loop turn, before sleeping. Where
+ * none can be started, the next call tries again. */
 void workers_kick(struct workers *workers);
 
 /* Takes a job that no worker has begun out of its queue. True: it will not run, nor `done`. */

@@ -1,6 +1,7 @@
 /* test_workers.c - jobs run on threads, and their ends come home to one. */
 #include <dirent.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -219,6 +220,37 @@ static void queue_gets_more_threads(void **state)
     workers_free(workers);
 }
 
+static void set_stack_bytes(size_t bytes)
+{
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    assert_int_equal(pthread_attr_setstacksize(&attributes, bytes), 0);
+    assert_int_equal(pthread_setattr_default_np(&attributes), 0);
+    pthread_attr_destroy(&attributes);
+}
+
+/* Its job is not forgotten. */
+static void thread_that_cannot_start_is_tried_again(void **state)
+{
+    (void)state;
+    struct workers *workers = workers_new(1);
+    struct job_queue *queue = job_queue_new(workers, 1);
+    unsigned total = 0;
+    struct counted quick = {
+        .job = {.run = run, .done = done},
+          .ended_total = &total
+    };
+    job_queue_submit(queue, &quick.job);
+    set_stack_bytes((size_t)1 << 46); /* there is no such room */
+    workers_kick(workers);
+    set_stack_bytes((size_t)8 << 20);
+    assert_int_equal(job_queue_waiting(queue), 1);
+    workers_kick(workers);
+    wait_for(workers, &total, 1);
+    job_queue_free(queue);
+    workers_free(workers);
+}
+
 static unsigned count_threads(void)
 {
     DIR *listing = opendir("/proc/self/task");
@@ -262,6 +294,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_job_does_not_run),
         cmocka_unit_test(blocked_queues_leave_others_alone),
         cmocka_unit_test(queue_gets_more_threads),
+        cmocka_unit_test(thread_that_cannot_start_is_tried_again),
         cmocka_unit_test(surplus_threads_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
