@@ -78,6 +78,7 @@ struct verifier {
     bool busy[SECTORS];
     uint64_t random, commands, durable_writes;
     uint32_t last_write_end; /* a sector */
+    unsigned sectors;        /* the first so many are worked on */
     unsigned in_flight;
     bool lost, stopping;
     unsigned violations;
@@ -323,7 +324,8 @@ static void choose_range(struct verifier *verifier, struct slot *slot)
     static const uint32_t most[] = {1, 8, 8, 8, 16, 64, COMMAND_SECTORS};
     uint32_t limit = most[next_random(&verifier->random) % ARRAY_SIZE(most)];
     slot->count = 1 + (uint32_t)(next_random(&verifier->random) % limit);
-    slot->first = (uint32_t)(next_random(&verifier->random) % (SECTORS - slot->count + 1));
+    slot->first =
+        (uint32_t)(next_random(&verifier->random) % (verifier->sectors - slot->count + 1));
 }
 
 static void send_write(struct verifier *verifier, struct slot *slot)
@@ -331,7 +333,8 @@ static void send_write(struct verifier *verifier, struct slot *slot)
     struct knowledge *known = verifier->known;
     choose_range(verifier, slot);
     /* Writes that follow each other may become one. */
-    if (next_random(&verifier->random) % 2 && verifier->last_write_end + slot->count <= SECTORS)
+    if (next_random(&verifier->random) % 2 &&
+        verifier->last_write_end + slot->count <= verifier->sectors)
         slot->first = verifier->last_write_end;
     if (memchr(verifier->busy + slot->first, true, slot->count))
         return; /* one write at a time to a sector, so that there is an order */
@@ -589,6 +592,7 @@ static const struct option options[] = {
     {"fua-every",   required_argument, NULL, 'u'},
     {"abort-every", required_argument, NULL, 'a'},
     {"write-through", required_argument, NULL, 'w'},
+    {"sectors", required_argument, NULL, 'c'},
     {"log",         required_argument, NULL, 'L'},
     {"history",     required_argument, NULL, 'H'},
     {"image",       required_argument, NULL, 'I'},
@@ -608,6 +612,7 @@ static const char usage[] =
     "  --connections N (4)  --depth N (32, of all)  --seconds N (5)\n"
     "  --flush-every N commands (64)  --fua-every N writes (16)  --abort-every N writes (never)\n"
     "  --write-through 0|1 (0)  1: each write that is acknowledged has to be durable\n"
+    "  --sectors N, from 128 (16384)  works on the first N of them\n"
     "  --log FILE      the log of the disk's blklogwrites, for --history\n"
     "exit code: 0 as promised, 1 a promise is broken, 2 wrong usage, 3 no session,\n"
     "  4 as promised until a session was lost, or an abort was not answered\n";
@@ -646,6 +651,7 @@ static void take_option(struct verifier *verifier, int option)
         {'u', NULL,                 &verifier->fua_every,       1000000          },
         {'a', NULL,                 &verifier->abort_every,     1000000          },
         {'w', NULL,                 &verifier->write_through,   1                },
+        {'c', NULL,                 &verifier->sectors,         SECTORS          },
         {'r', NULL,                 &verifier->record,          1000000          },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -693,13 +699,14 @@ int main(int count, char **arguments)
                                        .depth = 32,
                                        .seconds = 5,
                                        .flush_every = 64,
-                                       .fua_every = 16};
+                                       .fua_every = 16,
+                                       .sectors = SECTORS};
     for (int option; (option = getopt_long(count, arguments, "h", options, NULL)) != -1;)
         take_option(&verifier, option);
     verifier.random = (uint64_t)getpid() * UINT64_C(0x9e3779b97f4a7c15) | 1;
     for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
         if (optind + 1 != count || strcmp(arguments[optind], commands[i].name) || !verifier.state ||
-            !verifier.connections || !verifier.depth)
+            !verifier.connections || !verifier.depth || verifier.sectors < COMMAND_SECTORS)
             continue;
         signal(SIGPIPE, SIG_IGN); /* a daemon that is killed while we write to it */
         open_state(&verifier);
