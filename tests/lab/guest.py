@@ -6,7 +6,7 @@ import socket
 import time
 from pathlib import Path
 
-from .image import build
+from .image import EMULATED, build
 from .process import Background, wait_for
 from .report import LabError
 
@@ -189,7 +189,7 @@ def small_guest(folder, name, network, **options):
     image = build("initramfs-tools")
     return Machine(folder, name,
                    "-kernel", image / "vmlinuz", "-initrd", image / "initrd", "-append",
-                   "root=/dev/vda rw console=ttyS0 net.ifnames=0 panic=-1 init=/usr/lib/lab/init",
+                   f"root=/dev/vda rw {EMULATED} console=ttyS0 net.ifnames=0 panic=-1 init=/usr/lib/lab/init",
                    "-drive", f"file={image / 'root.ext4'},format=raw,if=virtio,snapshot=on",
                    *network, **options)
 

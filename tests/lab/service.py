@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 from .guest import Machine
-from .image import build
+from .image import EMULATED, build
 from .process import run, wait_for
 
 UNIT = "netboot-target"
@@ -36,7 +36,7 @@ class ServiceGuest(Machine):
                   f"file={disk}"]
         super().__init__(
             folder, "service", "-smp", "2", "-kernel", image / "vmlinuz", "-initrd",
-            image / "initrd", "-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0 panic=-1",
+            image / "initrd", "-append", f"root=/dev/vda rw {EMULATED} console=ttyS0 net.ifnames=0 panic=-1",
             *[word for drive in drives for word in ("-drive", f"{drive},format=raw,if=virtio")],
             *network, **options)
 

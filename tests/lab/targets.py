@@ -66,7 +66,7 @@ class Target:
             if not self.process.running:
                 raise LabError(f"{self.kind} ended:\n{self.process.output()[-3000:]}")
             return run(*inside(self.namespace), "ss", "-Hltn", f"sport = :{self.port}").stdout
-        wait_for(listening, 20, f"{self.kind} listening on port {self.port}")
+        wait_for(listening, 60, f"{self.kind} listening on port {self.port}")
 
     def check_running(self):
         if not self.process.running:
@@ -170,7 +170,7 @@ limits = { connections = 2048; connections-per-source = 2048; logins-per-source 
             self.launch_service(self.program, "-c", file)
         else:
             self.launch(self.program, "-c", file)
-        wait_for(self.ready, 20, "disk that is open")
+        wait_for(self.ready, 60, "disk that is open")
 
     def stop(self):
         """Asks it to end, and judges how it does."""
