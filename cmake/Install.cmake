@@ -28,7 +28,7 @@ install(FILES packaging/netboot-target.xml DESTINATION ${NBT_FIREWALLD_DIR})
 install(FILES packaging/netboot-target.rules DESTINATION ${NBT_POLKIT_DIR})
 install(FILES docs/man/netboot-target.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
 install(FILES docs/man/netboot.conf.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
-install(FILES conf/netboot.conf docs/classroom.md docs/menu.md docs/security.md docs/status.md
+install(FILES conf/netboot.conf docs/classroom.md docs/faults.md docs/menu.md docs/security.md docs/status.md
         DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs/os DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")
 
