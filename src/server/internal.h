@@ -118,9 +118,9 @@ struct served_target {
     struct chap_secrets secrets;
     struct scsi_target *scsi; /* once every LUN is open */
     struct iscsi_target *iscsi;
-    unsigned owner_unkept; /* changes of its owner that could not be written */
-    struct error problem;  /* why there is none although every LUN is open, or nobody is let in */
-    struct guest *guests;  /* invitations.c */
+    bool owner_unkept;    /* it could not be written who that is now */
+    struct error problem; /* why there is none although every LUN is open, or nobody is let in */
+    struct guest *guests; /* invitations.c */
     unsigned lun_count;
     struct served_lun *luns;
     bool removing;

@@ -12,6 +12,8 @@
 
 #include "internal.h"
 
+#include <netboot-target/util/cleanup.h>
+
 static void record_name(const struct served_target *target, char *to, size_t size)
 {
     snprintf(to, size, "owner-%s", target->name);
@@ -59,20 +61,27 @@ int owner_restore(struct served_target *target, struct error *error)
     return 0;
 }
 
+static void tell_unkept(struct served_target *target, int reason)
+{
+    const struct state *state = target->server->state;
+    char path[512], name[TARGET_NAME_BYTES + 8];
+    struct error error;
+    record_name(target, name, sizeof name);
+    state_path(state, name, path, sizeof path);
+    error_set(&error, reason, "%s cannot be written: %s; nobody is let in until it can", path,
+              strerror(-reason));
+    target_note_problem(target, &error);
+}
+
 /* The iSCSI target is there until it was told: its removal waits for that. */
 static void on_kept(void *context, int result)
 {
     struct served_target *target = context;
     struct server *server = target->server;
-    if (result && !target->removing && !server->draining) {
-        char path[512], name[TARGET_NAME_BYTES + 8];
-        struct error error;
-        record_name(target, name, sizeof name);
-        state_path(server->state, name, path, sizeof path);
-        error_set(&error, result, "%s cannot be written: %s; nobody is let in until it can", path,
-                  strerror(-result));
-        target->owner_unkept++;
-        target_note_problem(target, &error);
+    bool waits = result && !target->removing && !server->draining;
+    /* Whichever waits already is written anew with what is then true, and stands for this one. */
+    if (waits && !take(target->owner_unkept, true)) {
+        tell_unkept(target, result);
         return;
     }
     if (!target->owner_unkept)
@@ -102,18 +111,14 @@ void owner_keep(void *context, struct iscsi_target *iscsi)
 
 bool owner_keep_again(struct served_target *target)
 {
-    bool waits = target->owner_unkept;
-    while (target->owner_unkept) {
-        target->owner_unkept--;
-        put(target);
-    }
-    return waits;
+    if (!take(target->owner_unkept, false))
+        return false;
+    put(target);
+    return true;
 }
 
 void owner_give_up(struct served_target *target)
 {
-    while (target->owner_unkept) {
-        target->owner_unkept--;
+    if (take(target->owner_unkept, false))
         iscsi_target_owner_kept(target->server->node, target->iscsi);
-    }
 }

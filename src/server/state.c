@@ -449,6 +449,7 @@ static void on_kick(struct ev_loop *loop, ev_prepare *watcher, int events)
 static void watch(struct state *state)
 {
     ev_prepare_init(&state->kick, on_kick);
+    ev_set_priority(&state->kick, EV_MINPRI); /* after whoever puts in the same turn */
     state->kick.data = state;
     ev_prepare_start(state->loop, &state->kick);
     ev_io_init(&state->finished, on_finished, workers_descriptor(state->workers), EV_READ);

@@ -246,6 +246,34 @@ static void test_without_a_directory_records_last_as_long_as_the_process(void **
     end(place);
 }
 
+static void put_once(struct ev_loop *loop, ev_prepare *watcher, int events)
+{
+    struct place *place = watcher->data;
+    (void)events;
+    ev_prepare_stop(loop, watcher);
+    assert_int_equal(state_keep(place->state, "owner-a", "a 1", 3), -EINPROGRESS);
+}
+
+/* The loop may sleep for long then: nothing else may wake it. */
+static void test_what_is_put_right_before_the_loop_sleeps_is_kept(void **state)
+{
+    struct place *place = *state;
+    ev_timer patience;
+    ev_prepare turn;
+    start(place, "");
+    settle(place);
+    ev_timer_init(&patience, give_up, 20, 0);
+    ev_timer_start(place->loop, &patience);
+    ev_prepare_init(&turn, put_once);
+    ev_set_priority(&turn, EV_MINPRI + 1);
+    turn.data = place;
+    ev_prepare_start(place->loop, &turn);
+    ev_run(place->loop, EVRUN_ONCE);
+    assert_int_equal(place->changes, 2);
+    ev_timer_stop(place->loop, &patience);
+    end(place);
+}
+
 static void test_more_waits_than_one(void **state)
 {
     struct place *place = *state;
@@ -270,6 +298,7 @@ int main(void)
         TEST(test_rejected_until_it_is_another_file),
         TEST(test_what_cannot_be_kept_is_tried_again),
         TEST(test_without_a_directory_records_last_as_long_as_the_process),
+        TEST(test_what_is_put_right_before_the_loop_sleeps_is_kept),
         TEST(test_more_waits_than_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
