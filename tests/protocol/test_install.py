@@ -27,7 +27,7 @@ INSTALLED = {"netboot-target": 0o755, "netboot-target-discover": 0o755,
              "netboot-target.service": 0o644, "netboot-target.conf": 0o644,
              "netboot.conf": 0o644, "netboot-target.8": 0o644, "netboot.conf.5": 0o644,
              "netboot-target.bash": 0o644, "netboot-target.xml": 0o644, "netboot-target.rules": 0o644,
-             **dict.fromkeys(("classroom.md", "menu.md", "security.md", "status.md", "arch.md", "debian.md",
+             **dict.fromkeys(("classroom.md", "faults.md", "menu.md", "security.md", "status.md", "arch.md", "debian.md",
                               "fedora.md", "freebsd.md", "windows.md"), 0o644)}
 
 
