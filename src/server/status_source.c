@@ -151,7 +151,7 @@ static void gather_target(const struct served_target *target, struct status_targ
         .auth = modes[target->config->auth.mode],
         .secrets_path = target->secrets.path,
         .owner = "",
-        .ready = target->iscsi && !target->owner_unkept && target->server->serving &&
+        .ready = target->iscsi && !target->problem.text[0] && target->server->serving &&
                  !target->server->draining,
         .shared = target->config->shared,
         .luns = luns,
