@@ -110,7 +110,7 @@ static void no_text(void **state)
     assert_null(config_parse("a\0b", 3, "test.conf", NULL, NULL, &errors));
     assert_string_equal(errors.items[0].text, "test.conf: it holds a NUL byte and is no text");
     config_errors_done(&errors);
-    expect_load_error("/nonexistent", NULL, "/nonexistent: cannot open it: No such file");
+    expect_load_error("/nonexistent/c", NULL, "/nonexistent/c: cannot open it: No such file");
     expect_load_error("/tmp", NULL, "/tmp: it is no regular file");
 }
 

@@ -84,7 +84,7 @@ static int make_world(void **state)
     };
     server->loop = ev_loop_new(EVFLAG_AUTO);
     ev_init(&server->housekeeping, ignore_tick);
-    server->state = state_new("/nonexistent", server->loop, ignore_change, NULL);
+    server->state = state_new("/dev/null/none", server->loop, ignore_change, NULL);
     state_store(server->state)->put = begin_write;
     server->node =
         iscsi_node_new(&(struct iscsi_node_options){.callbacks = &callbacks, .context = server});
