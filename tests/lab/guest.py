@@ -141,7 +141,7 @@ class Machine:
                            f"console:\n{self.console()[-800:]}")
         return output if check else (int(code), output)
 
-    def run(self, script, seconds=60, check=True):
+    def run(self, script, seconds=180, check=True):
         """Runs a shell script in the guest; gives its output, or (exit code, output)."""
         self.begin(script)
         return self.result(seconds, check)
