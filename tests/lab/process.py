@@ -57,10 +57,18 @@ def wait_for(condition, seconds, what, pause_s=0.05):
         time.sleep(pause_s)
 
 
+GIVEN_PORTS = set()
+
+
 def free_port(family=socket.AF_INET):
-    with socket.socket(family) as probe:
-        probe.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that nobody has, and that was not given before: its user may not have bound it yet."""
+    while True:
+        with socket.socket(family) as probe:
+            probe.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in GIVEN_PORTS:
+            GIVEN_PORTS.add(port)
+            return port
 
 
 class Background:
