@@ -232,8 +232,7 @@ struct boot_menu_entry {
     const char *title;   /* raw, see boot_put_text() */
     const char *problem; /* a sentence or clause, raw: why it does not work; NULL: it does */
     bool can_try;        /* although there is a problem */
-    char
-        seen[BOOT_MENU_TIME_BYTES]; /* when: its filesystem was not unmounted since; "": just now */
+    char seen[BOOT_MENU_TIME_BYTES]; /* when, if its filesystem was not unmounted since; or "" */
 };
 
 struct boot_menu {
