@@ -1,4 +1,4 @@
-/* catalog.c - what can be booted from one disk: references, look-up, names. */
+/* catalog.c - what can be booted from one disk: its end, look-up, names. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,16 +18,9 @@ void boot_blob_unref(struct boot_blob *blob)
         blob->release(blob);
 }
 
-struct boot_catalog *boot_catalog_ref(struct boot_catalog *catalog)
+void boot_catalog_free(struct boot_catalog *catalog)
 {
-    if (catalog)
-        catalog->references++;
-    return catalog;
-}
-
-void boot_catalog_unref(struct boot_catalog *catalog)
-{
-    if (!catalog || --catalog->references)
+    if (!catalog)
         return;
     for (unsigned i = 0; i < catalog->entry_count; i++) {
         struct boot_entry *entry = &catalog->entries[i];

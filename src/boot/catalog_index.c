@@ -416,10 +416,9 @@ struct boot_catalog *boot_catalog_read(const void *index, size_t length,
         error_set(error, -ENOMEM, "out of memory");
         return NULL;
     }
-    reading.catalog->references = 1;
     reading.catalog->stale = json_is_true(json_object_get(root, "dirty"));
     if (read_lists(&reading, root)) {
-        boot_catalog_unref(reading.catalog);
+        boot_catalog_free(reading.catalog);
         return NULL;
     }
     return reading.catalog;

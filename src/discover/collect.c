@@ -530,9 +530,8 @@ struct boot_catalog *scan_collect(struct scan *scan, struct error *error)
         return NULL;
     }
     *to = (struct collection){.scan = scan, .catalog = catalog, .error = error};
-    catalog->references = 1;
     if (collect(to)) {
-        boot_catalog_unref(catalog);
+        boot_catalog_free(catalog);
         catalog = NULL;
     }
     free(to);

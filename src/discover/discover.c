@@ -196,7 +196,7 @@ int discover_run(const struct discover_options *options, struct error *error)
         scan_programs(scan);
         struct boot_catalog *catalog = scan_collect(scan, error);
         result = catalog ? send_index(options, catalog, error) : -EIO;
-        boot_catalog_unref(catalog);
+        boot_catalog_free(catalog);
     }
     scan_free(scan);
     return result;

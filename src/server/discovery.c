@@ -132,12 +132,12 @@ static void take_result(struct discovery *discovery, struct discovered *one,
 {
     int kept = boot_catalog_complete(catalog, one->catalog, memory_for(discovery, one));
     if (kept < 0) {
-        boot_catalog_unref(catalog);
+        boot_catalog_free(catalog);
         error_set(&one->problem, kept, "out of memory");
         return;
     }
     tell_notes(one, catalog);
-    boot_catalog_unref(one->catalog);
+    boot_catalog_free(one->catalog);
     one->catalog = catalog;
     if (kept)
         log_notice("a filesystem was not unmounted, the last clean result of it stays: entries=%d "
@@ -252,7 +252,7 @@ void discovery_lun_closing(struct served_lun *lun)
         return;
     give_up(discovery, one);
     DL_DELETE(discovery->all, one);
-    boot_catalog_unref(one->catalog);
+    boot_catalog_free(one->catalog);
     free(one);
     run_next(discovery);
 }
@@ -357,7 +357,7 @@ void discovery_free(struct server *server)
     discovery_helpers_done(&discovery->helpers);
     DL_FOREACH_SAFE (discovery->all, one, next) {
         one->lun->discovered = NULL;
-        boot_catalog_unref(one->catalog);
+        boot_catalog_free(one->catalog);
         free(one);
     }
     free(discovery);

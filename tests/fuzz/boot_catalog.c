@@ -85,7 +85,7 @@ static void read_again(struct boot_catalog *catalog, const struct boot_deliverie
         abort();
     if (again)
         use_both(catalog, again);
-    boot_catalog_unref(again);
+    boot_catalog_free(again);
     buffer_done(&index);
 }
 
@@ -104,7 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             continue;
         use(catalog);
         read_again(catalog, &deliveries);
-        boot_catalog_unref(catalog);
+        boot_catalog_free(catalog);
     }
     if (known.references != 1 || sent.references != 1)
         abort();

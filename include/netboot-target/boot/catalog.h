@@ -111,13 +111,10 @@ struct boot_catalog {
     unsigned dirty_count;
     bool stale; /* there are kernels on one of these, or there were */
     uint64_t scanned_unix_seconds;
-    unsigned references; /* on the loop's thread only */
 };
 
-/* Another owner of it. NULL is accepted. */
-struct boot_catalog *boot_catalog_ref(struct boot_catalog *catalog);
-void boot_catalog_unref(struct boot_catalog *catalog); /* NULL is accepted */
-DEFINE_CLEANUP(struct boot_catalog *, boot_catalog_unref)
+void boot_catalog_free(struct boot_catalog *catalog); /* NULL is accepted */
+DEFINE_CLEANUP(struct boot_catalog *, boot_catalog_free)
 /* NULL: there is no entry of this id. A NULL catalog has none. */
 const struct boot_entry *boot_catalog_find(const struct boot_catalog *catalog, const char *id);
 /* Changes `id` where another entry has it. */

@@ -94,9 +94,8 @@ static void test_what_is_written_is_read(void **state)
     assert_null(boot_catalog_find(again, "c"));
     assert_null(boot_catalog_find(NULL, "a"));
     buffer_done(&index);
-    boot_catalog_unref(boot_catalog_ref(again));
-    boot_catalog_unref(again);
-    boot_catalog_unref(catalog);
+    boot_catalog_free(again);
+    boot_catalog_free(catalog);
     assert_int_equal(released, 0);
     boot_blob_unref(&shelf.kernel);
     boot_blob_unref(NULL);
@@ -163,7 +162,7 @@ static void test_too_many(void **state)
         struct boot_catalog *catalog =
             boot_catalog_read(index.data, index.length, &shelf.deliveries, &why);
         assert_int_equal(catalog != NULL, count == BOOT_CATALOG_NOTES_LIMIT);
-        boot_catalog_unref(catalog);
+        boot_catalog_free(catalog);
         buffer_done(&index);
     }
 }

@@ -96,22 +96,22 @@ static void test_each_filesystem_for_itself(void **state)
     for (unsigned i = 0; i < now->file_count; i++)
         for (unsigned j = 0; j < i; j++)
             assert_string_not_equal(now->files[i].name, now->files[j].name);
-    boot_catalog_unref(before);
+    boot_catalog_free(before);
 
     struct boot_catalog *later = look(0, SHIM, "\"b\",\"a\"");
     assert_int_equal(boot_catalog_complete(later, now, MANY), 4);
     expect_ids(later, "new* a2* a1* old* shim");
     assert_int_equal(boot_catalog_find(later, "old")->seen_unix_seconds, 1000);
     assert_int_equal(boot_catalog_find(later, "a2")->seen_unix_seconds, 2000);
-    boot_catalog_unref(now);
+    boot_catalog_free(now);
 
     struct boot_catalog *clean = look(2, LINUX("b", "b", "x", "0", "1", "true"), "");
     assert_int_equal(boot_catalog_complete(clean, later, MANY), 0);
     expect_ids(clean, "b");
     assert_false(clean->stale);
-    boot_catalog_unref(later);
+    boot_catalog_free(later);
     assert_int_equal(alive, 2);
-    boot_catalog_unref(clean);
+    boot_catalog_free(clean);
     assert_int_equal(alive, 0);
 }
 
@@ -126,8 +126,8 @@ static void test_the_kept_one_keeps_its_id(void **state)
     assert_int_equal(boot_catalog_complete(now, before, MANY), 1);
     expect_ids(now, "k* k-2");
     assert_string_equal(now->entries[1].volume, "a");
-    boot_catalog_unref(before);
-    boot_catalog_unref(now);
+    boot_catalog_free(before);
+    boot_catalog_free(now);
     assert_int_equal(alive, 0);
 }
 
@@ -146,9 +146,9 @@ static void test_memory_is_for_the_newest(void **state)
     assert_non_null(strstr(now->entries[2].problem, "discovery.memory"));
     assert_non_null(now->files[now->entries[2].kernel].data); /* a1 has it too */
     assert_null(now->files[now->entries[2].initrds[0]].data);
-    boot_catalog_unref(before);
+    boot_catalog_free(before);
     assert_int_equal(alive, 4);
-    boot_catalog_unref(now);
+    boot_catalog_free(now);
     assert_int_equal(alive, 0);
 }
 
@@ -172,8 +172,8 @@ static void test_no_more_than_a_menu_shows(void **state)
     assert_non_null(boot_catalog_find(now, "disk"));
     assert_null(boot_catalog_find(now, "e126"));
     buffer_done(&entries);
-    boot_catalog_unref(before);
-    boot_catalog_unref(now);
+    boot_catalog_free(before);
+    boot_catalog_free(now);
 }
 
 /* What a loader starts is known by all kernels, whenever they were seen. */
@@ -200,8 +200,8 @@ static void test_loaders_are_judged_over_all(void **state)
         assert_in_range(boot_catalog_complete(now, before, MANY), 0, 1);
         assert_int_equal(!boot_catalog_find(now, "shim")->problem, rows[i].is_offered);
         assert_int_equal(!boot_catalog_find(now, "disk")->problem, rows[i].is_offered);
-        boot_catalog_unref(before);
-        boot_catalog_unref(now);
+        boot_catalog_free(before);
+        boot_catalog_free(now);
     }
     assert_int_equal(alive, 0);
 }

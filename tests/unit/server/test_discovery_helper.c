@@ -157,8 +157,8 @@ static void test_no_disk_slips_a_file_to_another(void **state)
     struct boot_catalog *other = look("keeps", 2, &error);
     assert_non_null(other);
     assert_null(other->files[0].data);
-    boot_catalog_unref(other);
-    boot_catalog_unref(first);
+    boot_catalog_free(other);
+    boot_catalog_free(first);
 }
 
 static void test_same_bytes_share_memory(void **state)
@@ -170,9 +170,9 @@ static void test_same_bytes_share_memory(void **state)
     assert_non_null(other);
     assert_ptr_not_equal(other->files[0].blob, first->files[0].blob); /* each has its own digest */
     assert_ptr_equal(other->files[0].data, first->files[0].data);
-    boot_catalog_unref(first);
+    boot_catalog_free(first);
     assert_memory_equal(other->files[0].data, "wrong", 5);
-    boot_catalog_unref(other);
+    boot_catalog_free(other);
 }
 
 static void test_a_disk_keeps_its_own_file(void **state)
@@ -184,9 +184,9 @@ static void test_a_disk_keeps_its_own_file(void **state)
     assert_non_null(first);
     assert_non_null(again);
     assert_ptr_equal(again->files[0].blob, first->files[0].blob);
-    boot_catalog_unref(first);
+    boot_catalog_free(first);
     assert_memory_equal(again->files[0].data, "wrong", 5);
-    boot_catalog_unref(again);
+    boot_catalog_free(again);
 }
 
 int main(int count, char **words)
