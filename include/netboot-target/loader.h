@@ -74,7 +74,8 @@ int loader_version_compare(const char *one, const char *two);
 int loader_entry_compare(const struct loader_entry *one, const struct loader_entry *two);
 
 /* The first menu entry of a grub.cfg that starts a kernel of this name (its last path component)
- * and is no recovery and not ours. False: there is none, or out of memory. */
+ * and is no recovery and not ours. False: there is none, or out of memory, or it has more
+ * initrds than could be loaded. */
 bool loader_grub_cfg_find(struct loader_entry *ret_entry, const char *text, size_t length,
                           const char *kernel_name, const struct loader_variables *variables);
 

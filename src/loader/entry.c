@@ -4,11 +4,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include <netboot-target/loader.h>
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/cleanup.h>
 
-#include "text.h"
+#include "entry.h"
 
 #define OPTIONS_BYTES_LIMIT 8192u
 
@@ -21,6 +20,15 @@ void loader_entry_done(struct loader_entry *entry)
     for (unsigned i = 0; i < entry->initrd_count; i++)
         free(entry->initrds[i]);
     *entry = (struct loader_entry){0};
+}
+
+bool loader_entry_add_initrd(struct loader_entry *entry, struct text path)
+{
+    char *copy = entry->initrd_count < BOOT_ENTRY_INITRDS_LIMIT ? text_copy(path) : NULL;
+    if (!copy)
+        return false;
+    entry->initrds[entry->initrd_count++] = copy;
+    return true;
 }
 
 /* "+LEFT" or "+LEFT-DONE" at the end of a name; returns where it begins, or its end. */
@@ -86,12 +94,8 @@ static void add_initrds(struct parsing *parsing, struct text value)
     struct loader_entry *entry = parsing->entry;
     _cleanup_free_ char *all = expanded(parsing, value);
     struct text rest = {.at = all, .length = all ? strlen(all) : 0}, word;
-    while (all && text_next_word(&rest, &word)) {
-        char *path = entry->initrd_count < BOOT_ENTRY_INITRDS_LIMIT ? text_copy(word) : NULL;
-        parsing->is_incomplete |= !path;
-        if (path)
-            entry->initrds[entry->initrd_count++] = path;
-    }
+    while (all && text_next_word(&rest, &word))
+        parsing->is_incomplete |= !loader_entry_add_initrd(entry, word);
 }
 
 static void add_options(struct parsing *parsing, struct text value)

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <netboot-target/loader.h>
 #include <netboot-target/util/array.h>
+#include <netboot-target/util/cleanup.h>
 
-#include "text.h"
+#include "entry.h"
 
 static const char *last_component(const char *path)
 {
@@ -76,17 +76,18 @@ static void take_linux(struct loader_entry *entry, struct text line, const char 
     free(words);
 }
 
-static void take_initrds(struct loader_entry *entry, struct text line,
+/* False: not all of them fit. */
+static bool take_initrds(struct loader_entry *entry, struct text line,
                          const struct loader_variables *variables)
 {
-    char *words = command_words(line, variables), *rest = words;
-    while (rest && entry->initrd_count < BOOT_ENTRY_INITRDS_LIMIT) {
-        const char *word = strsep(&rest, " ");
-        char *path = *word ? strdup(word) : NULL;
-        if (path)
-            entry->initrds[entry->initrd_count++] = path;
-    }
-    free(words);
+    _cleanup_free_ char *words = command_words(line, variables);
+    if (!words)
+        return false;
+    struct text rest = {.at = words, .length = strlen(words)}, word;
+    while (text_next_word(&rest, &word))
+        if (!loader_entry_add_initrd(entry, word))
+            return false;
+    return true;
 }
 
 bool loader_grub_cfg_find(struct loader_entry *ret_entry, const char *text, size_t length,
@@ -95,6 +96,7 @@ bool loader_grub_cfg_find(struct loader_entry *ret_entry, const char *text, size
     struct text rest = {.at = text, .length = length}, line, word;
     char title[LOADER_VALUE_BYTES] = "";
     struct loader_entry entry = {0};
+    bool is_whole = true;
     while (text_next_line(&rest, &line)) {
         if (!text_next_word(&line, &word))
             continue;
@@ -103,15 +105,16 @@ bool loader_grub_cfg_find(struct loader_entry *ret_entry, const char *text, size
             if (!loader_entry_is_ours(&entry))
                 break;
             loader_entry_done(&entry);
+            is_whole = true;
         }
         if (begins_entry)
             text_unquote(text_trimmed(line), title, sizeof title);
         else if (!entry.kernel && is_command(word, "linux"))
             take_linux(&entry, line, kernel_name, variables);
         else if (entry.kernel && is_command(word, "initrd"))
-            take_initrds(&entry, line, variables);
+            is_whole &= take_initrds(&entry, line, variables);
     }
-    if (!entry.kernel || !entry.options || loader_entry_is_ours(&entry)) {
+    if (!is_whole || !entry.kernel || !entry.options || loader_entry_is_ours(&entry)) {
         loader_entry_done(&entry);
         return false;
     }

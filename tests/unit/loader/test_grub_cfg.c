@@ -84,9 +84,27 @@ static void test_own_entries_are_none(void **state)
     loader_variables_free(variables);
 }
 
+/* A kernel is started with all its initrds or not at all. */
+static void test_too_many_initrds_are_no_entry(void **state)
+{
+    char text[1024] = "linux /vmlinuz-1 root=LABEL=x\ninitrd";
+    struct loader_variables *variables = loader_variables_new();
+    struct loader_entry entry;
+    (void)state;
+    for (unsigned i = 0; i < BOOT_ENTRY_INITRDS_LIMIT; i++)
+        strcat(text, " /i");
+    assert_true(loader_grub_cfg_find(&entry, text, strlen(text), "vmlinuz-1", variables));
+    assert_int_equal(entry.initrd_count, BOOT_ENTRY_INITRDS_LIMIT);
+    loader_entry_done(&entry);
+    strcat(text, " /i");
+    assert_false(loader_grub_cfg_find(&entry, text, strlen(text), "vmlinuz-1", variables));
+    loader_variables_free(variables);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_debian),
-                                       cmocka_unit_test(test_own_entries_are_none)};
+                                       cmocka_unit_test(test_own_entries_are_none),
+                                       cmocka_unit_test(test_too_many_initrds_are_no_entry)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
