@@ -100,6 +100,15 @@ bool loader_fstab_find(const char *text, size_t length, const char *directory,
 /* The words of /etc/kernel/cmdline in one line; comments are left out. */
 void loader_cmdline_file(struct buffer *out, const char *text, size_t length);
 
+/* root=/dev/nvme0n1p2: a name that another machine gives to another disk. */
+struct loader_root_node {
+    size_t offset, length; /* of that word in its line */
+    unsigned partition;    /* the number of it; 0: the disk itself */
+};
+
+/* Of several root= a kernel takes the last. False: that is no such name, or there is none. */
+bool loader_find_root_node(struct loader_root_node *ret_node, const char *options);
+
 /* ── images ──────────────────────────────────────────────────────────────────────────────────── */
 
 struct loader_span {

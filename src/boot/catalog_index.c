@@ -17,7 +17,6 @@
 #define VOLUME_BYTES_LIMIT 255u
 #define LOADER_BYTES_LIMIT 255u
 #define NAME_BYTES_LIMIT   128u
-#define OPTIONS_LIMIT      8192u /* of the disk; what is offered is checked again */
 
 static const char *const kinds[] = {
     [BOOT_ENTRY_LINUX] = "linux", [BOOT_ENTRY_LOADER] = "loader", [BOOT_ENTRY_MBR] = "mbr"};
@@ -281,7 +280,7 @@ static int read_linux(struct reading *reading, const json_t *from, struct boot_e
     entry->kernel = (unsigned)kernel;
     entry->initramfs = (enum boot_initramfs)generator;
     entry->has_iscsi = json_is_true(json_object_get(from, "iscsi"));
-    int result = copy_text(reading, from, "options", OPTIONS_LIMIT, &entry->options);
+    int result = copy_text(reading, from, "options", BOOT_ENTRY_OPTIONS_BYTES - 1, &entry->options);
     if (!result && !entry->options)
         return refuse(reading, "a kernel without options");
     return result ? result : read_initrds(reading, json_object_get(from, "initrds"), entry);

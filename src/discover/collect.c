@@ -339,10 +339,27 @@ static void check_linux(struct collection *to, struct candidate *candidate, stru
 
 /* ── entries ─────────────────────────────────────────────────────────────────────────────────── */
 
+/* A kernel gets the words that the disk has for it, or it is not offered. */
+static int fill_options(struct collection *to, struct candidate *candidate,
+                        struct boot_entry *entry)
+{
+    entry->options = scan_options(to->scan, candidate);
+    if (!entry->options)
+        return error_set(to->error, -ENOMEM, "out of memory");
+    for (char *c = entry->options; (c = strpbrk(c, "\t\n\r"));)
+        *c = ' ';
+    if (!boot_catalog_text_is_clean(entry->options, BOOT_ENTRY_OPTIONS_BYTES - 1)) {
+        scan_set_problem(candidate, "its command line is no plain text, or longer than %u bytes",
+                         BOOT_ENTRY_OPTIONS_BYTES - 1);
+        *entry->options = '\0';
+    }
+    return 0;
+}
+
 static int fill_linux(struct collection *to, struct candidate *candidate, struct boot_entry *entry)
 {
     struct parts parts = {0};
-    int result = 0;
+    int result = fill_options(to, candidate, entry);
     if (!candidate->problem[0])
         check_linux(to, candidate, &parts);
     if (!parts.count)
@@ -363,7 +380,6 @@ static int fill_linux(struct collection *to, struct candidate *candidate, struct
                            ? to->scan->options->initramfs
                            : parts.initramfs.generator;
     entry->has_iscsi = parts.initramfs.has_iscsi;
-    entry->options = clean_copy(candidate->entry.options ? candidate->entry.options : "");
     parts_done(&parts);
     return result;
 }

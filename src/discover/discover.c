@@ -21,12 +21,19 @@
 void scan_note(struct scan *scan, const char *format, ...)
 {
     va_list values;
-    if (scan->note_count == BOOT_CATALOG_NOTES_LIMIT)
-        return;
+    char *note;
     va_start(values, format);
-    int length = vasprintf(&scan->notes[scan->note_count], format, values);
+    int length = vasprintf(&note, format, values);
     va_end(values);
-    scan->note_count += length >= 0;
+    if (length < 0)
+        return;
+    bool is_new = scan->note_count < BOOT_CATALOG_NOTES_LIMIT;
+    for (unsigned i = 0; is_new && i < scan->note_count; i++)
+        is_new = strcmp(scan->notes[i], note) != 0;
+    if (is_new)
+        scan->notes[scan->note_count++] = note;
+    else
+        free(note);
 }
 
 struct candidate *scan_add_candidate(struct scan *scan, enum boot_entry_kind kind,

@@ -81,7 +81,7 @@ struct scan {
     bool is_dirty; /* a filesystem with kernels was not unmounted */
 };
 
-/* One sentence for the journal; those beyond the limit are dropped. */
+/* One sentence for the journal, once; those beyond the limit are dropped. */
 void scan_note(struct scan *scan, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* NULL: the limit is reached. */
 struct candidate *scan_add_candidate(struct scan *scan, enum boot_entry_kind kind,
@@ -111,6 +111,8 @@ const struct system *scan_system_of(const struct scan *scan, const struct volume
                                     const char *folder);
 /* Appends the command line of a kernel that has none of its own. False: nothing tells it. */
 bool scan_system_command_line(struct scan *scan, const struct system *system, struct buffer *out);
+/* The candidate's own words, with a root= that another machine finds, too. NULL: out of memory. */
+char *scan_options(struct scan *scan, const struct candidate *candidate);
 void scan_kernels(struct scan *scan);
 void scan_programs(struct scan *scan);
 

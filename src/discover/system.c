@@ -1,5 +1,6 @@
 /* system.c - root filesystems: what they are called, and how their kernels find them. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -124,4 +125,48 @@ bool scan_system_command_line(struct scan *scan, const struct system *system, st
         buffer_format(out, " rootflags=subvol=%s", system->prefix + 1);
     put_default_grub(scan, system, out);
     return true;
+}
+
+static bool has_system(const struct scan *scan, const struct volume *volume)
+{
+    for (unsigned i = 0; i < scan->system_count; i++)
+        if (scan->systems[i].volume == volume)
+            return true;
+    return false;
+}
+
+/* The volume of that number (0: the whole disk) if it can be meant: there is a system on it, and
+ * the kernel is not on that of another one; its machine may have another disk with partitions. */
+static const struct volume *root_of(const struct scan *scan, const struct volume *of_kernel,
+                                    unsigned partition)
+{
+    for (unsigned i = 0; i < scan->volume_count; i++) {
+        const struct volume *volume = &scan->volumes[i];
+        bool is_it = partition ? volume->number == partition : !strcmp(volume->device, "loop0");
+        if (is_it && volume->filesystem.uuid[0] && has_system(scan, volume) &&
+            (volume == of_kernel || !has_system(scan, of_kernel)))
+            return volume;
+    }
+    return NULL;
+}
+
+char *scan_options(struct scan *scan, const struct candidate *candidate)
+{
+    const char *options = candidate->entry.options ? candidate->entry.options : "";
+    struct loader_root_node node;
+    char *changed;
+    if (scan->options->cmdline || !loader_find_root_node(&node, options))
+        return strdup(options);
+    const struct volume *root = root_of(scan, candidate->volume, node.partition);
+    if (!root) {
+        scan_note(
+            scan,
+            "a kernel line says %.*s, which is another name in another machine, and its "
+            "system was not found there: use root=UUID=... in the boot loader's configuration",
+            (int)node.length, options + node.offset);
+        return strdup(options);
+    }
+    int length = asprintf(&changed, "%.*sroot=UUID=%s%s", (int)node.offset, options,
+                          root->filesystem.uuid, options + node.offset + node.length);
+    return length < 0 ? NULL : changed;
 }

@@ -9,8 +9,6 @@
 
 #include "entry.h"
 
-#define OPTIONS_BYTES_LIMIT 8192u
-
 void loader_entry_done(struct loader_entry *entry)
 {
     char *const strings[] = {entry->id,       entry->title,  entry->version, entry->machine_id,
@@ -72,7 +70,7 @@ static char *expanded(struct parsing *parsing, struct text value)
 {
     struct buffer out;
     _cleanup_free_ char *plain = text_copy(value);
-    buffer_init(&out, OPTIONS_BYTES_LIMIT);
+    buffer_init(&out, BOOT_ENTRY_OPTIONS_BYTES);
     if (plain)
         loader_expand(&out, plain, parsing->variables);
     const char *text = plain ? buffer_string(&out) : NULL;
@@ -151,7 +149,7 @@ int loader_entry_parse(struct loader_entry *ret_entry, const char *file_name, co
     entry.id = loader_entry_id(file_name, ".conf", &entry.tries_left);
     if (!entry.id)
         return -EINVAL;
-    buffer_init(&parsing.options, OPTIONS_BYTES_LIMIT);
+    buffer_init(&parsing.options, BOOT_ENTRY_OPTIONS_BYTES);
     while (text_next_line(&rest, &line))
         take_line(&parsing, line);
     const char *options = buffer_string(&parsing.options);

@@ -30,6 +30,11 @@ static void read_files(const char *text, size_t length)
     loader_fstab_find(text, length, "/", device, options);
     buffer_init(&out, 4096);
     loader_cmdline_file(&out, text, length);
+    struct loader_root_node node;
+    const char *line = buffer_string(&out);
+    if (line && loader_find_root_node(&node, line) &&
+        (node.offset + node.length > strlen(line) || strncmp(line + node.offset, "root=", 5) != 0))
+        abort();
     buffer_done(&out);
 }
 

@@ -156,6 +156,38 @@ def test_debian(report, folder):
     return folder / "debian.img"
 
 
+def line_disk(folder, line):
+    """Debian with this kernel line in GRUB's menu."""
+    tree = debian_tree()
+    tree["boot/grub/grub.cfg"] = (b"menuentry 'x' {\n linux /boot/vmlinuz-6.1.0-13-amd64 " + line +
+                                  b"\n initrd /boot/initrd.img-6.1.0-13-amd64\n}\n")
+    return make_disk(folder / "line.img", [("83", make_ext4(folder / "line.ext4", tree, folder, ROOT))],
+                     table="dos")
+
+
+def test_lines(report, folder):
+    name = "vmlinuz-6.1.0-13-amd64"
+    with report.test("a root that only its own machine names so is named by its UUID"):
+        for node in b"/dev/nvme0n1p1", b"/dev/sda1", b"/dev/mmcblk0p1":
+            found = look(line_disk(folder, b"ro root=" + node + b" quiet"))
+            expect_linux(found, name, options=f"ro root=UUID={ROOT} quiet")
+            assert not found.notes, found.notes
+        found = look(line_disk(folder, b"root=/dev/vda3 ro"))
+        expect_linux(found, name, options="root=/dev/vda3 ro")
+        assert [note for note in found.notes if "root=/dev/vda3" in note], found.notes
+        whole = make_ext4(folder / "whole.img", {
+            **debian_tree(), "boot/grub/grub.cfg":
+                f"menuentry 'x' {{\n linux /boot/{name} root=/dev/vda\n"
+                "initrd /boot/initrd.img-6.1.0-13-amd64\n}\n"}, folder, ROOT)
+        expect_linux(look(whole), name, options=f"root=UUID={ROOT}")
+    with report.test("a long kernel line is passed on whole, one that is no text is not offered"):
+        long = " ".join(f"module{i}.parameter={i}" for i in range(80))
+        assert 1500 < len(long) < 2000
+        expect_linux(look(line_disk(folder, b"root=LABEL=x " + long.encode())), name,
+                     options=f"root=LABEL=x {long}")
+        expect_linux(look(line_disk(folder, b"root=LABEL=\xff")), name, problem="no plain text")
+
+
 def fedora_entry(version, more="", name="Fedora Linux"):
     return (f"title {name} ({version}) 41 (Workstation Edition)\nversion {version}\n"
             f"linux /vmlinuz-{version}\ninitrd /initramfs-{version}.img $tuned_initrd\n"
@@ -910,6 +942,7 @@ def main():
     report = Report()
     with scratch() as folder:
         debian = test_debian(report, folder)
+        test_lines(report, folder)
         fedora = test_fedora(report, folder)
         test_enterprise(report, folder)
         test_silverblue(report, folder)

@@ -24,6 +24,7 @@
 #define BOOT_ENTRY_INITRDS_LIMIT   8u
 #define BOOT_ENTRY_ID_BYTES        65u   /* [a-z0-9._-]{1,64} and a NUL */
 #define BOOT_ENTRY_TITLE_BYTES     129u  /* 128 and a NUL */
+#define BOOT_ENTRY_OPTIONS_BYTES   8192u /* of the disk; what is offered is checked again */
 #define BOOT_COMMAND_LINE_BYTES    2048u /* COMMAND_LINE_SIZE of x86, with its NUL */
 
 enum boot_entry_kind {
@@ -87,7 +88,7 @@ struct boot_entry {
     unsigned kernel; /* index into files */
     unsigned initrds[BOOT_ENTRY_INITRDS_LIMIT];
     unsigned initrd_count;
-    char *options; /* the command line as the disk has it, variables expanded */
+    char *options; /* the command line of the disk, variables expanded, its root for any machine */
     enum boot_initramfs initramfs;
     bool has_iscsi; /* its initramfs can find an iSCSI disk */
     /* BOOT_ENTRY_LOADER */

@@ -52,6 +52,45 @@ static void test_cmdline(void **state)
     buffer_done(&out);
 }
 
+static void test_root_nodes(void **state)
+{
+    static const struct {
+        const char *options, *word; /* NULL: none */
+        unsigned partition;
+    } rows[] = {
+        {"root=/dev/sda2 ro",                "root=/dev/sda2",          2  },
+        {"ro\troot=/dev/vdab12",             "root=/dev/vdab12",        12 },
+        {"root=/dev/hda",                    "root=/dev/hda",           0  },
+        {"quiet root=/dev/xvda1",            "root=/dev/xvda1",         1  },
+        {"root=/dev/nvme0n1p3",              "root=/dev/nvme0n1p3",     3  },
+        {"root=/dev/nvme10n12p128 rw",       "root=/dev/nvme10n12p128", 128},
+        {"root=/dev/nvme0n1",                "root=/dev/nvme0n1",       0  },
+        {"root=/dev/mmcblk1p2",              "root=/dev/mmcblk1p2",     2  },
+        {"root=UUID=1 root=/dev/sda1",       "root=/dev/sda1",          1  },
+        {"root=/dev/sda1 root=UUID=1",       NULL,                      0  },
+        {"root=UUID=1-2",                    NULL,                      0  },
+        {"root=/dev/mapper/vg-root",         NULL,                      0  },
+        {"root=/dev/disk/by-uuid/1",         NULL,                      0  },
+        {"root=/dev/sd",                     NULL,                      0  },
+        {"root=/dev/sda2x",                  NULL,                      0  },
+        {"root=/dev/sda99999",               NULL,                      0  },
+        {"root=/dev/nvme0n1p",               NULL,                      0  },
+        {"root=/dev/nvme0n1q2",              NULL,                      0  },
+        {"myroot=/dev/sda2 xroot=/dev/sda1", NULL,                      0  },
+        {"",                                 NULL,                      0  },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct loader_root_node node;
+        assert_int_equal(loader_find_root_node(&node, rows[i].options), rows[i].word != NULL);
+        if (!rows[i].word)
+            continue;
+        assert_int_equal(node.length, strlen(rows[i].word));
+        assert_memory_equal(rows[i].options + node.offset, rows[i].word, node.length);
+        assert_int_equal(node.partition, rows[i].partition);
+    }
+}
+
 static void test_kernel_names(void **state)
 {
     static const struct {
@@ -103,8 +142,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shell_values), cmocka_unit_test(test_fstab),
-        cmocka_unit_test(test_cmdline),      cmocka_unit_test(test_kernel_names),
-        cmocka_unit_test(test_initrds),
+        cmocka_unit_test(test_cmdline),      cmocka_unit_test(test_root_nodes),
+        cmocka_unit_test(test_kernel_names), cmocka_unit_test(test_initrds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
