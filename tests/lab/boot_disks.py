@@ -1,8 +1,9 @@
-"""Disks with something to boot, made for the tests of discovery: layouts of distributions, kernels and
-initramfs that look like real ones. Needs root: Btrfs and journals are made by mounting."""
+"""Disks with something to boot, made for the tests of discovery: kernels and initramfs that look like real
+ones, filesystems, partition tables. Needs root: Btrfs and journals are made by mounting."""
 import contextlib
 import ctypes
 import gzip
+import os
 import shutil
 import struct
 import subprocess
@@ -205,3 +206,13 @@ def copy_while_mounted(image, to, folder, action):
         action(top)
         run("cp", "--sparse=always", image, to)
     return to
+
+
+def write_more(top):
+    """An action that leaves a filesystem with /boot dirty."""
+    (top / "boot/more").write_text("written before the crash\n")
+    run("sync", "-f", top)
+    with open(top / "boot/more", "a") as file:  # into Btrfs's log tree
+        file.write("and synced by itself\n")
+        file.flush()
+        os.fsync(file.fileno())

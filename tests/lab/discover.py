@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .daemon import PROGRAM
+from .disk import digest
 from .report import LabError
 
 SEALS = 0x0002 | 0x0004 | 0x0008  # F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE
 F_GET_SEALS = 1034
+BIOS, X64 = 1, 2  # bits of an entry's "machines"
 
 
 def helper_program():
@@ -110,3 +112,29 @@ def discover(disk, *arguments, timeout=120, user=None):
             raise LabError(f"{item['name']} is not what the index says")
         found.data[item["name"]] = content
     return found
+
+
+def look(disk, *arguments, **options):
+    """Discovers, and is sure that nothing was written."""
+    before = digest(disk)
+    found = discover(disk, *arguments, **options)
+    assert digest(disk) == before, f"{disk} was changed"
+    return found
+
+
+def expect_linux(found, name, **expected):
+    """Of the entry with this id; its kernel and initrds by their bytes, of its problem a part."""
+    entry = found.entry(name)
+    assert entry["kind"] == "linux", entry
+    for key, value in expected.items():
+        if key == "kernel":
+            assert found.kernel(entry) == value, f"{name}: another kernel"
+        elif key == "initrds":
+            assert found.initrds(entry) == value, f"{name}: other initrds"
+        elif key == "problem":
+            assert value in entry.get("problem", ""), entry
+        else:
+            assert entry[key] == value, f"{name}: {key} is {entry[key]!r}, expected {value!r}"
+    if "problem" not in expected:
+        assert "problem" not in entry, entry
+    return entry

@@ -2,6 +2,7 @@
 import contextlib
 import fcntl
 import grp
+import hashlib
 import os
 import signal
 import tempfile
@@ -24,6 +25,12 @@ def make_file(path, size_bytes):
     with open(path, "wb") as file:
         file.truncate(size_bytes)
     return Path(path)
+
+
+def digest(path):
+    """To see whether anything was written."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-/* test_filesystem.c - superblocks and logs; tests/protocol/test_discovery.py has real ones */
+/* test_filesystem.c - superblocks and logs; protocol/test_discovery_faults.py has real ones */
 #include <errno.h>
 
 #include "fixture.h"
