@@ -23,11 +23,12 @@
 #include <netboot-target/util/error.h>
 #include <netboot-target/util/random.h>
 
-#define ISCSI_NAME_BYTES   224 /* 223 and a NUL: RFC 7143 §4.2.7.1 */
-#define ISCSI_SECRET_BYTES 256
-#define ISCSI_ISID_BYTES   6
-#define ISCSI_PORT         3260
-#define ISCSI_PORTAL_GROUP 1 /* open-iscsi's firmware login assumes 1 */
+#define ISCSI_NAME_BYTES      224 /* 223 and a NUL: RFC 7143 §4.2.7.1 */
+#define ISCSI_SECRET_BYTES    256
+#define ISCSI_CHAP_NAME_BYTES 256 /* 255 and a NUL: a text-value of RFC 7143 §6.1 */
+#define ISCSI_ISID_BYTES      6
+#define ISCSI_PORT            3260
+#define ISCSI_PORTAL_GROUP    1 /* open-iscsi's firmware login assumes 1 */
 
 struct iscsi_node;
 struct iscsi_target;
@@ -63,7 +64,7 @@ enum iscsi_chap_algorithm { /* RFC 7143 §12.1.3 and the IANA registry */
 enum iscsi_auth_mode { ISCSI_AUTH_NONE, ISCSI_AUTH_CHAP, ISCSI_AUTH_MUTUAL };
 
 struct iscsi_credentials {
-    char name[ISCSI_NAME_BYTES];
+    char name[ISCSI_CHAP_NAME_BYTES];
     char secret[ISCSI_SECRET_BYTES];
 };
 

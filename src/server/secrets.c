@@ -53,26 +53,36 @@ static void copy_secret(char to[ISCSI_SECRET_BYTES], const struct secret *from)
     snprintf(to, ISCSI_SECRET_BYTES, "%.*s", (int)from->length, from->text);
 }
 
-/* Two lines, "initiator NAME SECRET" and "target NAME SECRET". */
-static void load_line(const char *record, const char *kind, char secret[ISCSI_SECRET_BYTES])
+/* "NAME SECRET", up to the end of the line. Both may have blanks; behind another name than today's
+ * the last word is taken, since generated secrets are one. */
+static void take_secret(const char *line, const char *name, char secret[SECRET_MAX_BYTES + 1])
 {
-    const char *line = strstr(record, kind);
-    if (line)
-        (void)sscanf(line, "%*s %*s %255s", secret); /* stays empty when it is not there */
+    size_t length = strcspn(line, "\n"), known = strlen(name);
+    const char *blank = !strncmp(line, name, known) && line[known] == ' '
+                            ? line + known
+                            : memrchr(line, ' ', length);
+    if (!blank || length - (size_t)(blank + 1 - line) > SECRET_MAX_BYTES)
+        return; /* it stays empty */
+    length -= (size_t)(blank + 1 - line);
+    memcpy(secret, blank + 1, length);
+    secret[length] = '\0';
 }
 
+/* Two lines, "initiator NAME SECRET" and "target NAME SECRET". */
 static int load_kept(struct chap_secrets *secrets, struct state *state, const char *name,
                      struct error *error)
 {
+    static const char initiator[] = "initiator ", target[] = "\ntarget ";
     const char *record;
     size_t length;
     int result = state_load(state, name, &record, &length, error);
     if (result)
         return result == -ENOENT ? 0 : result;
-    if (!secrets->initiator.secret[0])
-        load_line(record, "initiator", secrets->initiator.secret);
-    if (!secrets->target.secret[0])
-        load_line(record, "\ntarget", secrets->target.secret);
+    if (!secrets->initiator.secret[0] && !strncmp(record, initiator, strlen(initiator)))
+        take_secret(record + strlen(initiator), secrets->initiator.name, secrets->initiator.secret);
+    const char *line = strstr(record, target);
+    if (!secrets->target.secret[0] && line)
+        take_secret(line + strlen(target), secrets->target.name, secrets->target.secret);
     return 0;
 }
 
@@ -87,7 +97,7 @@ static bool show_on_terminal(const char *what, const char *text)
 static int keep(struct chap_secrets *secrets, struct state *state, const char *name,
                 struct error *error)
 {
-    char record[2 * (ISCSI_NAME_BYTES + ISCSI_SECRET_BYTES) + 32];
+    char record[2 * (ISCSI_CHAP_NAME_BYTES + ISCSI_SECRET_BYTES) + 32];
     int length =
         snprintf(record, sizeof record, "initiator %s %s\ntarget %s %s\n", secrets->initiator.name,
                  secrets->initiator.secret, secrets->target.name, secrets->target.secret);
@@ -172,13 +182,14 @@ void secrets_wipe(struct chap_secrets *secrets)
 /* ── the menu's password ─────────────────────────────────────────────────────────────────────── */
 
 /* One line, "USER PASSWORD". */
-static int load_password(struct menu_password *password, struct state *state, struct error *error)
+static int load_password(struct menu_password *password, struct state *state, const char *user,
+                         struct error *error)
 {
     const char *record;
     size_t length;
     int result = state_load(state, PASSWORD_RECORD, &record, &length, error);
-    if (!result && sscanf(record, "%*s %255s", password->text) != 1)
-        password->text[0] = '\0';
+    if (!result)
+        take_secret(record, user, password->text);
     return result == -ENOENT ? 0 : result;
 }
 
@@ -221,7 +232,7 @@ int secrets_prepare_password(struct menu_password *password, struct state *state
         return secrets_derive(key, "menu-password", password->text)
                    ? error_set(error, -ENOMEM, "no memory for the menu's password")
                    : 0;
-    int result = load_password(password, state, error);
+    int result = load_password(password, state, menu->user, error);
     if (result)
         return result;
     if (!password->text[0])

@@ -80,18 +80,24 @@ static void on_changed(void *context)
 }
 
 /* Asks until the state directory has answered. */
-static int prepare(struct ev_loop *loop, struct state *kept, struct chap_secrets *secrets,
-                   struct error *error)
+static int prepare_as(struct ev_loop *loop, struct state *kept, struct chap_secrets *secrets,
+                      const struct config_auth *auth, struct error *error)
 {
     const struct secret no_key = {0};
-    const struct config_auth auth = {
-        .mode = CONFIG_AUTH_MUTUAL, .user = (char[]){"laptop"}, .target_user = (char[]){"disk"}};
     int result;
-    while ((result = secrets_prepare(secrets, kept, "secrets-a", &auth, &no_key, error)) ==
+    while ((result = secrets_prepare(secrets, kept, "secrets-a", auth, &no_key, error)) ==
                -EAGAIN ||
            result == -EINPROGRESS)
         ev_run(loop, EVRUN_ONCE);
     return result;
+}
+
+static int prepare(struct ev_loop *loop, struct state *kept, struct chap_secrets *secrets,
+                   struct error *error)
+{
+    const struct config_auth auth = {
+        .mode = CONFIG_AUTH_MUTUAL, .user = (char[]){"laptop"}, .target_user = (char[]){"disk"}};
+    return prepare_as(loop, kept, secrets, &auth, error);
 }
 
 /* What is kept already is not written again: it would be a new file. */
@@ -121,6 +127,46 @@ static void test_generated_ones_are_written_once(void **state)
     rmdir(directory);
 }
 
+/* A name may be of several words, and of all the characters that the configuration takes. */
+static void test_names_with_blanks_and_long_ones(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/nbt-secrets-XXXXXX", path[80], long_name[256] = "";
+    struct chap_secrets first, again, renamed;
+    struct menu_password password, password_again;
+    struct error error;
+    const struct secret no_key = {0};
+    const struct config_menu menu = {.user = (char[]){"boot admin"}};
+    struct config_auth auth = {
+        .mode = CONFIG_AUTH_MUTUAL, .user = (char[]){"my old laptop"}, .target_user = long_name};
+    memset(long_name, 'n', sizeof long_name - 1);
+    assert_non_null(mkdtemp(directory));
+    struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+    struct state *kept = state_new(directory, loop, on_changed, NULL);
+    assert_int_equal(prepare_as(loop, kept, &first, &auth, &error), 0);
+    assert_int_equal(strlen(first.initiator.secret), 16);
+    assert_int_equal(strlen(first.target.secret), 16);
+    assert_string_equal(first.target.name, long_name);
+    assert_int_equal(prepare_as(loop, kept, &again, &auth, &error), 0);
+    assert_string_equal(again.initiator.secret, first.initiator.secret);
+    assert_string_equal(again.target.secret, first.target.secret);
+    auth.user = (char[]){"another laptop"};
+    assert_int_equal(prepare_as(loop, kept, &renamed, &auth, &error), 0);
+    assert_string_equal(renamed.initiator.secret, first.initiator.secret);
+    int result;
+    while ((result = secrets_prepare_password(&password, kept, &menu, &no_key, &error)) ==
+           -EINPROGRESS)
+        ev_run(loop, EVRUN_ONCE);
+    assert_int_equal(result, 0);
+    assert_int_equal(strlen(password.text), 16);
+    assert_int_equal(secrets_prepare_password(&password_again, kept, &menu, &no_key, &error), 0);
+    assert_string_equal(password_again.text, password.text);
+    state_free(kept);
+    ev_loop_destroy(loop);
+    snprintf(path, sizeof path, "rm -r %s", directory);
+    assert_int_equal(system(path), 0);
+}
+
 static void test_menu_password(void **state)
 {
     (void)state;
@@ -142,6 +188,7 @@ int main(void)
         cmocka_unit_test(test_derived_ones_are_plain_and_differ),
         cmocka_unit_test(test_key_fills_what_is_not_configured),
         cmocka_unit_test(test_generated_ones_are_written_once),
+        cmocka_unit_test(test_names_with_blanks_and_long_ones),
         cmocka_unit_test(test_menu_password),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
