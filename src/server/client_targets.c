@@ -19,6 +19,8 @@
 #define CLIENTS_LIMIT 1024
 #define RECORD_NAME   "client-targets"
 #define RECORD_LIMIT  (256u << 10)
+#define SERIAL_WHOLE  36
+#define SERIAL_CUT    30     /* and a number of 8 digits */
 #define PATIENCE_MS   60000u /* an image that cannot be opened is told about for so long */
 
 /* ── who ─────────────────────────────────────────────────────────────────────────────────────── */
@@ -33,25 +35,30 @@ static bool parse_mac(const char *text, uint8_t mac[6])
     return true;
 }
 
-/* As much of it as a name can hold. */
-static void print_serial(const char *serial, char to[CLIENT_KEY_BYTES])
+/* FNV-1a: spreads, no more is asked of it. */
+static uint64_t spread(const char *text, unsigned beginning)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) + beginning;
+    for (const char *c = text; *c; c++)
+        hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* As much of it as a name can hold; what is not all of it ends in a number made of all of it, for
+ * another machine's may be alike so far. */
+void client_key_of_serial(const char *serial, char to[CLIENT_KEY_BYTES])
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    snprintf(to, CLIENT_KEY_BYTES, "%.36s", serial);
+    size_t length = strlen(serial);
+    if (length <= SERIAL_WHOLE && strspn(serial, plain) == length) {
+        memcpy(to, serial, length + 1);
+        return;
+    }
+    uint64_t hash = spread(serial, 0);
+    snprintf(to, CLIENT_KEY_BYTES, "%.*s-%08x", SERIAL_CUT, serial, (uint32_t)(hash ^ hash >> 32));
     for (char *c = to; *c; c++)
         if (!strchr(plain, *c))
             *c = '_';
-}
-
-/* FNV-1a, twice with different beginnings: spreads, no more is asked of it. */
-static void spread(const char *text, uint8_t salt[16])
-{
-    for (unsigned half = 0; half < 2; half++) {
-        uint64_t hash = UINT64_C(0xcbf29ce484222325) + half;
-        for (const char *c = text; *c; c++)
-            hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
-        memcpy(salt + 8 * half, &hash, 8);
-    }
 }
 
 /* Fills in who the images belong to. */
@@ -71,8 +78,9 @@ static bool find_owner(const struct config_client *client, const uint8_t *mac, s
         memcpy(to->images.salt, client->uuid.bytes, sizeof to->images.salt);
         hex_uuid(to->key, client->uuid.bytes);
     } else if (client && client->serial) {
-        spread(client->serial, to->images.salt);
-        print_serial(client->serial, to->key);
+        uint64_t halves[] = {spread(client->serial, 0), spread(client->serial, 1)};
+        memcpy(to->images.salt, halves, sizeof halves);
+        client_key_of_serial(client->serial, to->key);
     }
     to->images.key = to->key;
     return to->key[0];
@@ -172,11 +180,10 @@ static void open_all_recorded(struct server *server)
         server->clients_problem = error;
         log_error("who had images of its own is not known: %s", error.text);
     }
+    _cleanup_free_ char *lines = result ? NULL : strdup(record);
+    server->clients_known = server->clients_known && (result || lines);
     if (server->clients_known)
         server_targets_changed(server);
-    if (result)
-        return;
-    _cleanup_free_ char *lines = strdup(record);
     char *rest = lines, *line;
     while (rest && (line = strsep(&rest, "\n")))
         open_recorded(server, line);

@@ -4,6 +4,7 @@
  * take a disk whose identity changes for another disk, so it must be the same on every start and
  * every machine.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,15 +208,33 @@ void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options 
     snprintf(options->store_name, sizeof options->store_name, "reservations-%s", hex);
 }
 
-/* Derived from the first disk, so that it is the same on every machine the disk is put into. */
-void identity_make_iqn(const struct served_target *target, char iqn[ISCSI_NAME_BYTES])
+/* The configured name, of a client's target with the client's key in the letters of such names
+ * (RFC 3722). */
+static int extend_iqn(const struct served_target *target, char iqn[ISCSI_NAME_BYTES],
+                      struct error *error)
 {
-    if (target->config->iqn) {
-        snprintf(iqn, ISCSI_NAME_BYTES, "%s%s%s", target->config->iqn, target->key[0] ? "." : "",
-                 target->key);
-        return;
-    }
+    char name[ISCSI_NAME_BYTES];
+    int length = snprintf(name, sizeof name, "%s%s%s", target->config->iqn,
+                          target->key[0] ? "." : "", target->key);
+    if (length >= (int)sizeof name)
+        return error_set(error, -ENAMETOOLONG,
+                         "its name would be %s.%s, which has %d characters; a name has at most %d: "
+                         "give the target a shorter iqn",
+                         target->config->iqn, target->key, length, ISCSI_NAME_BYTES - 1);
+    for (char *c = name + strlen(target->config->iqn); *c; c++)
+        *c = (char)(*c == '_' ? '-' : tolower((unsigned char)*c));
+    memcpy(iqn, name, sizeof name);
+    return 0;
+}
+
+/* Derived from the first disk, so that it is the same on every machine the disk is put into. */
+int identity_make_iqn(const struct served_target *target, char iqn[ISCSI_NAME_BYTES],
+                      struct error *error)
+{
+    if (target->config->iqn)
+        return extend_iqn(target, iqn, error);
     char hex[IDENTITY_HEX];
     hex_text(hex, target->luns[0].identity, IDENTITY_BYTES);
     snprintf(iqn, ISCSI_NAME_BYTES, "%s:%s", target->owner->iqn_authority, hex);
+    return 0;
 }

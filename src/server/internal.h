@@ -276,6 +276,9 @@ const char *lun_specification(const struct served_lun *lun);
 
 /* ── client_targets.c ────────────────────────────────────────────────────────────────────────── */
 
+/* What the target of a client that `clients` names by its serial number is called by: another for
+ * each. */
+void client_key_of_serial(const char *serial, char to[CLIENT_KEY_BYTES]);
 /* Opens those that are known: written down in `clients`, or there when we ended, as soon as that is
  * known. */
 void client_targets_start(struct server *server);
@@ -331,7 +334,9 @@ int identity_resolve(struct served_lun *lun, struct error *error);
 /* Keeps it. 0; -EINPROGRESS: ask again; -errno: it cannot be kept, and nothing else tells it. */
 int identity_keep(const struct served_lun *lun, struct error *error);
 void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options *options);
-void identity_make_iqn(const struct served_target *target, char iqn[ISCSI_NAME_BYTES]);
+/* -ENAMETOOLONG: there is no room for the client's key behind the configured name. */
+int identity_make_iqn(const struct served_target *target, char iqn[ISCSI_NAME_BYTES],
+                      struct error *error);
 
 /* ── iscsi_server.c ──────────────────────────────────────────────────────────────────────────── */
 

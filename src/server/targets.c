@@ -111,7 +111,9 @@ static int assemble(struct served_target *target, struct error *error)
     int result = keep_identities(target, error);
     if (result)
         return result;
-    identity_make_iqn(target, target->iqn);
+    result = identity_make_iqn(target, target->iqn, error);
+    if (result)
+        return result;
     char record[128]; /* a client with an image of its own has secrets of its own */
     snprintf(record, sizeof record, "secrets-%s", target->name);
     result = secrets_prepare(&target->secrets, target->server->state, record, &target->config->auth,
