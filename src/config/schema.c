@@ -172,7 +172,8 @@ static const struct key kernels_keys[] = {
      .unset = "all of them", .example = "UUID=00112233-4455-6677-8899-aabbccddeeff",
      .help = "The only partition of this disk to look in: UUID=, LABEL=, PARTUUID=, PARTLABEL= or "
              "its number."},
-    {.name = "path", .type = &value_path, FIELD(path), .unset = "the usual ones",
+    {.name = "path", .type = &value_path, FIELD(path), .minimum = 1, .maximum = 400,
+     .unset = "the usual ones",
      .example = "/boot",
      .help = "The only folder to look in, as the partition itself names it."},
     {.name = "cmdline", .type = &value_ascii, FIELD(cmdline), .minimum = 1, .maximum = 1024,
@@ -530,7 +531,7 @@ static const struct key config_keys[] = {
      .fallback = "iqn.2026-11.local.netboot-target",
      .help = "What the names of targets without an iqn begin with."},
     {.name = "state-directory", .type = &value_path, FIELD(state_directory),
-     .fallback = "/var/lib/netboot-target",
+     .minimum = 1, .maximum = 383, .fallback = "/var/lib/netboot-target",
      .help = "Folder of what must survive: identities, generated secrets, reservations."},
     {.name = "log-level", .type = &value_word, FIELD(log_level), .words = log_levels,
      .fallback = "info", .help = "What is logged."},

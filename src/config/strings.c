@@ -89,7 +89,8 @@ static int parse_path(const struct value_input *input, void *to, struct error *w
 {
     if (input->text[0] != '/' || has_control_bytes(input->text) || strlen(input->text) >= 4096)
         return refuse(input, why);
-    return keep(input->text, to);
+    int result = input->key->maximum ? check_length(input, why) : 0;
+    return result ? result : keep(input->text, to);
 }
 
 /* What a menu can offer. */

@@ -49,6 +49,23 @@ static void kernels(void **state)
                  "test.conf:2: targets.kernels.path:");
 }
 
+/* Longer than what uses them has room for. */
+static void long_paths(void **state)
+{
+    char path[384] = "/", text[1024];
+    (void)state;
+    memset(path + 1, 'p', sizeof path - 2);
+    snprintf(text, sizeof text, "targets = ({ " DISK " });\nstate-directory = \"%s\"", path);
+    struct config *config = parse_good(text, 0);
+    assert_string_equal(config->state_directory, path);
+    config_unref(config);
+    snprintf(text, sizeof text, "targets = ({ " DISK " });\nstate-directory = \"%sp\"", path);
+    expect_error(text, "test.conf:2: state-directory: \"/ppp");
+    snprintf(text, sizeof text,
+             "targets = ({ " DISK ";\nkernels = { path = \"%s/0123456789abcdefgh\" } })", path);
+    expect_error(text, "test.conf:2: targets.kernels.path: \"/ppp");
+}
+
 static void disks(void **state)
 {
     (void)state;
@@ -92,8 +109,8 @@ static void very_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names), cmocka_unit_test(luns),      cmocka_unit_test(kernels),
-        cmocka_unit_test(disks), cmocka_unit_test(very_many),
+        cmocka_unit_test(names), cmocka_unit_test(luns),       cmocka_unit_test(kernels),
+        cmocka_unit_test(disks), cmocka_unit_test(long_paths), cmocka_unit_test(very_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
