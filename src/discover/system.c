@@ -79,7 +79,8 @@ static bool put_root(struct buffer *out, const struct system *system)
     for (size_t i = 0; i < ARRAY_SIZE(lasting); i++) {
         if (strncmp(device, lasting[i], strlen(lasting[i])) != 0)
             continue;
-        buffer_format(out, "root=%s ro", device);
+        const char *quote = strpbrk(device, " \t\n") ? "\"" : "";
+        buffer_format(out, "root=%s%s%s ro", quote, device, quote);
         return true;
     }
     if (!strncmp(system->volume->device, "lvm/", 4))

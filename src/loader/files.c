@@ -24,9 +24,33 @@ bool loader_shell_value(const char *text, size_t length, const char *name,
     return found;
 }
 
-static void copy_word(struct text word, char to[LOADER_PATH_BYTES])
+static bool is_octal(const char *digits)
 {
-    text_unquote(word, to, LOADER_PATH_BYTES);
+    return digits[0] >= '0' && digits[0] <= '3' && digits[1] >= '0' && digits[1] <= '7' &&
+           digits[2] >= '0' && digits[2] <= '7';
+}
+
+/* fstab(5): a blank is written as \040, and quotes may stand around a label. What is too long
+ * counts as nothing. */
+static void copy_field(struct text field, char to[LOADER_PATH_BYTES])
+{
+    size_t used = 0;
+    for (size_t i = 0; i < field.length; i++) {
+        char c = field.at[i];
+        if (c == '"' || c == '\'')
+            continue;
+        if (used + 1 == LOADER_PATH_BYTES) {
+            used = 0;
+            break;
+        }
+        if (c == '\\' && field.length - i > 3 && is_octal(field.at + i + 1)) {
+            c = (char)((field.at[i + 1] - '0') << 6 | (field.at[i + 2] - '0') << 3 |
+                       (field.at[i + 3] - '0'));
+            i += 3;
+        }
+        to[used++] = c;
+    }
+    to[used] = '\0';
 }
 
 bool loader_fstab_find(const char *text, size_t length, const char *directory,
@@ -40,8 +64,8 @@ bool loader_fstab_find(const char *text, size_t length, const char *directory,
             continue;
         if (text_next_word(&line, &type))
             text_next_word(&line, &options);
-        copy_word(device, ret_device);
-        copy_word(options, ret_options);
+        copy_field(device, ret_device);
+        copy_field(options, ret_options);
         return true;
     }
     return false;

@@ -16,7 +16,9 @@ static const char *last_component(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Words of a command with quotes taken off and variables filled in, a blank between them. */
+/* Words of a command with quotes taken off and variables filled in, a blank between them. Around
+ * one that has blanks GRUB puts quotes (grub-core/lib/cmdline.c), or the kernel would take it for
+ * several. */
 static char *command_words(struct text line, const struct loader_variables *variables)
 {
     char word[LOADER_VALUE_BYTES];
@@ -26,9 +28,12 @@ static char *command_words(struct text line, const struct loader_variables *vari
         if (strchr("#;", line.at[0])) /* or a NUL */
             break;
         line = text_unquote(line, word, sizeof word);
+        const char *quote = strchr(word, ' ') ? "\"" : "";
         if (out.length)
             buffer_append_string(&out, " ");
+        buffer_append_string(&out, quote);
         loader_expand(&out, word, variables);
+        buffer_append_string(&out, quote);
     }
     const char *text = buffer_string(&out);
     char *copy = text ? strdup(text) : NULL;

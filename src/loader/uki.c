@@ -122,15 +122,20 @@ int loader_uki_entry(struct loader_entry *ret_entry, const char *file_name,
     entry.title = os_release(bytes, uki, titles);
     entry.sort_key = os_release(bytes, uki, sort_keys);
     entry.version = uname.length ? text_copy(uname) : os_release(bytes, uki, versions);
-    buffer_init(&options, 2 * LOADER_VALUE_BYTES);
+    buffer_init(&options, BOOT_ENTRY_OPTIONS_BYTES);
     loader_cmdline_file(&options, command_line.at, command_line.length);
     const char *text = buffer_string(&options);
-    entry.options = strdup(text ? text : "");
+    entry.options = text ? strdup(text) : NULL;
     buffer_done(&options);
-    if (!entry.id || !entry.options) {
+    int result = 0;
+    if (!text)
+        result = error_set(error, -E2BIG, "its command line is longer than %u bytes",
+                           BOOT_ENTRY_OPTIONS_BYTES - 1);
+    else if (!entry.id || !entry.options)
+        result = error_set(error, -EINVAL, "it is not called like a unified kernel image");
+    if (result)
         loader_entry_done(&entry);
-        return error_set(error, -EINVAL, "it is not called like a unified kernel image");
-    }
-    *ret_entry = entry;
-    return 0;
+    else
+        *ret_entry = entry;
+    return result;
 }

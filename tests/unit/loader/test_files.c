@@ -30,7 +30,9 @@ static void test_fstab(void **state)
 {
     static const char text[] = "# <file system> <mount point>\n"
                                "UUID=1-2\t/  ext4 errors=remount-ro 0 1\n"
-                               "\n/dev/sda1 /boot ext4\nLABEL=x none swap sw 0 0\n";
+                               "\n/dev/sda1 /boot ext4\nLABEL=x none swap sw 0 0\n"
+                               "LABEL=\"my\\040big\\134disk\\9\" /srv ext4\n";
+    char long_text[LOADER_PATH_BYTES + 32] = "";
     char device[LOADER_PATH_BYTES], options[LOADER_PATH_BYTES];
     (void)state;
     assert_true(loader_fstab_find(TEXT(text), "/", device, options));
@@ -39,7 +41,13 @@ static void test_fstab(void **state)
     assert_true(loader_fstab_find(TEXT(text), "/boot", device, options));
     assert_string_equal(device, "/dev/sda1");
     assert_string_equal(options, "");
+    assert_true(loader_fstab_find(TEXT(text), "/srv", device, options));
+    assert_string_equal(device, "LABEL=my big\\disk\\9");
     assert_false(loader_fstab_find(TEXT(text), "/home", device, options));
+    memset(long_text, 'x', LOADER_PATH_BYTES);
+    strcat(long_text, " / ext4");
+    assert_true(loader_fstab_find(long_text, strlen(long_text), "/", device, options));
+    assert_string_equal(device, "");
 }
 
 static void test_cmdline(void **state)

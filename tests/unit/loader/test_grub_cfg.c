@@ -21,7 +21,8 @@ static const char debian[] =
     "\t\tinitrd\t/boot/wrong\n"
     "\t}\n"
     "\tmenuentry \"Debian, with Linux 6.1.0-9-amd64\" {\n"
-    "\t\tlinuxefi ($root)/boot/vmlinuz-6.1.0-9-amd64 root=UUID=1-2 'a=b c' # end\n"
+    "\t\tlinuxefi ($root)/boot/vmlinuz-6.1.0-9-amd64 root=UUID=1-2 'a=b c' acpi_osi=\"!Windows "
+    "2012\" # end\n"
     "\t\tinitrdefi ($root)/boot/initrd.img-6.1.0-9-amd64\n"
     "\t}\n"
     "}\n";
@@ -38,7 +39,7 @@ static void test_debian(void **state)
          {"/boot/early.img", "/boot/initrd.img-6.1.0-13-amd64"},
          2},
         {"vmlinuz-6.1.0-9-amd64",
-         "Debian, with Linux 6.1.0-9-amd64", "root=UUID=1-2 a=b c",
+         "Debian, with Linux 6.1.0-9-amd64", "root=UUID=1-2 \"a=b c\" \"acpi_osi=!Windows 2012\"",
          {"()/boot/initrd.img-6.1.0-9-amd64"},
          1},
     };

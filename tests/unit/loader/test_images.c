@@ -36,6 +36,29 @@ static void test_uki(void **state)
     loader_entry_done(&entry);
 }
 
+/* Without it the kernel would start with no words of its own. */
+static void test_uki_with_a_long_command_line(void **state)
+{
+    static char words[BOOT_ENTRY_OPTIONS_BYTES + 1];
+    const struct made_section sections[] = {
+        {".cmdline", words     },
+        {".linux",   "a kernel"},
+    };
+    struct loader_uki uki;
+    struct loader_entry entry;
+    (void)state;
+    memset(words, 'w', sizeof words - 2);
+    size_t length = make_program(image, sizeof image, 0x8664, sections, 2);
+    assert_int_equal(loader_uki_read(&uki, image, length, &why), 0);
+    assert_int_equal(loader_uki_entry(&entry, "x.efi", &uki, image, &why), 0);
+    assert_string_equal(entry.options, words);
+    loader_entry_done(&entry);
+    words[sizeof words - 2] = 'w';
+    length = make_program(image, sizeof image, 0x8664, sections, 2);
+    assert_int_equal(loader_uki_read(&uki, image, length, &why), 0);
+    assert_int_equal(loader_uki_entry(&entry, "x.efi", &uki, image, &why), -E2BIG);
+}
+
 static void test_what_is_no_uki(void **state)
 {
     struct loader_uki uki;
@@ -165,9 +188,13 @@ static void test_boot_code(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uki),        cmocka_unit_test(test_what_is_no_uki),
-        cmocka_unit_test(test_x86_kernel), cmocka_unit_test(test_other_kernels),
-        cmocka_unit_test(test_programs),   cmocka_unit_test(test_boot_code),
+        cmocka_unit_test(test_uki),
+        cmocka_unit_test(test_uki_with_a_long_command_line),
+        cmocka_unit_test(test_what_is_no_uki),
+        cmocka_unit_test(test_x86_kernel),
+        cmocka_unit_test(test_other_kernels),
+        cmocka_unit_test(test_programs),
+        cmocka_unit_test(test_boot_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
