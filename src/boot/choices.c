@@ -91,9 +91,13 @@ static void read_lines(struct boot_choices *choices, char *text)
 struct boot_choices *boot_choices_new(const char *text)
 {
     struct boot_choices *choices = calloc(1, sizeof *choices);
-    char *copy = text ? strdup(text) : NULL;
+    char *copy = strdup(text ? text : "");
     if (choices && copy)
         read_lines(choices, copy);
+    if (!copy) { /* without what is kept it would take its place */
+        free(choices);
+        choices = NULL;
+    }
     free(copy);
     return choices;
 }

@@ -392,8 +392,11 @@ static void fill_loader(struct candidate *candidate, struct boot_entry *entry)
         if (*c == '/')
             *c = '\\';
     if (*path && !boot_loader_is_nameable(path))
-        scan_set_problem(candidate, "its path %.150s has a sign that iPXE cannot pass on", path);
-    entry->loader = strdup(path);
+        scan_set_problem(candidate,
+                         "its path %.150s is too long, or has a sign that iPXE cannot "
+                         "pass on",
+                         path);
+    entry->loader = strdup(boot_loader_is_nameable(path) ? path : "");
     entry->is_on_demand = candidate->is_on_demand;
     entry->machines = candidate->machines ? candidate->machines
                                           : (unsigned)(BOOT_MACHINE_X64 | BOOT_MACHINE_IA32 |
@@ -459,7 +462,10 @@ static int add_entry(struct collection *to, struct candidate *candidate)
     if (candidate->problem[0])
         entry->problem = clean_copy(candidate->problem);
     catalog->entry_count++;
-    return result;
+    bool is_all = entry->source && (entry->volume || !candidate->volume) &&
+                  (entry->loader || candidate->kind != BOOT_ENTRY_LOADER) &&
+                  (entry->problem || !candidate->problem[0]);
+    return result || is_all ? result : error_set(to->error, -ENOMEM, "out of memory");
 }
 
 /* Kernels as a menu has them, then programs, then boot code. */
