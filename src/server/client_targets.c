@@ -163,8 +163,10 @@ static void open_recorded(struct server *server, char *line)
         return;
     *blank = '\0';
     const struct config_target *target = config_find_target(server->config, line);
-    if (target && has_client_luns(target))
-        (void)get(server, server->config, target, NULL, mac);
+    struct served_target *served =
+        target && has_client_luns(target) ? get(server, server->config, target, NULL, mac) : NULL;
+    if (served)
+        served->is_recorded = true;
 }
 
 /* What cannot be read is asked for again by client_targets_tick(). */
@@ -214,8 +216,8 @@ void client_targets_note(struct server *server)
         return; /* it would take the place of what is to be read yet */
     buffer_init(&record, RECORD_LIMIT);
     DL_FOREACH (server->targets, target)
-        if (target->iscsi && !target->removing && parse_mac(target->key, mac) &&
-            has_client_luns(target->config))
+        if ((target->iscsi || target->is_recorded) && !target->removing &&
+            parse_mac(target->key, mac) && has_client_luns(target->config))
             buffer_format(&record, "%s %s\n", target->config->name, target->key);
     struct store *store = state_store(server->state);
     if (!record.failed)

@@ -113,6 +113,7 @@ struct served_target {
     const struct config_target *config;
     char name[TARGET_NAME_BYTES]; /* in the log, the status and the state directory */
     char key[CLIENT_KEY_BYTES];   /* of the client whose images these are; "": everybody's */
+    bool is_recorded;             /* it was there when we ended: its image is waited for */
     uint8_t salt[16];             /* makes identities of copied images differ: of that client */
     char iqn[ISCSI_NAME_BYTES];
     struct chap_secrets secrets;
@@ -292,7 +293,7 @@ struct served_target *client_targets_get(struct server *server,
 void client_targets_reload(struct server *server, const struct config *config);
 /* Ends those whose image did not come. */
 void client_targets_tick(struct server *server);
-/* Keeps the list of those that are served. */
+/* Keeps the list of those that are served, and of those that were and whose image may come yet. */
 void client_targets_note(struct server *server);
 
 /* ── owners.c ────────────────────────────────────────────────────────────────────────────────── */

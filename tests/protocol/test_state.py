@@ -125,6 +125,21 @@ def test_records(report, folder):
                 wait_for(lambda: takes_logins(daemon, "a"), 10, "target served")
 
 
+def test_client_targets(report, folder):
+    with report.test("a machine whose image comes late stays on the list when another's is open"):
+        here, late = "52-54-00-00-00-0a", "52-54-00-00-00-0b"
+        make_file(folder / f"each-{here}.img", 8 * MIB)
+        daemon = Daemon(folder / "client-targets", [target("each", f"{folder}/each-%m.img")])
+        daemon.state.mkdir(mode=0o700)
+        record = daemon.state / "client-targets"
+        record.write_text(f"gone {here}\neach {here}\neach {late}\n")
+        with daemon.launch():
+            wait_for(lambda: "gone" not in record.read_text(), 20, "the list written anew")
+            assert sorted(record.read_text().split("\n")) == ["", f"each {here}", f"each {late}"]
+            os.rename(make_file(folder / "late.img", 8 * MIB), folder / f"each-{late}.img")
+            daemon.wait_log(f"serving target each.{late}", 20)
+
+
 # ── a state disk that is full ───────────────────────────────────────────────────────────────────
 
 @contextlib.contextmanager
@@ -366,6 +381,7 @@ def main():
     report = Report()
     with scratch() as folder:
         test_records(report, folder)
+        test_client_targets(report, folder)
         test_full(report, folder)
         test_hanging(report, folder)
         test_reservations(report, folder)
