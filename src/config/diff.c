@@ -11,6 +11,17 @@ bool config_same(const struct config *a, const struct config *b, const char *key
     return row && key_same(row, a, b);
 }
 
+/* Names and secrets that a target does not give follow from keys outside of it. */
+static bool same_outside(const struct config *old, const struct config *new,
+                         const struct config_target *target)
+{
+    const struct config_auth *auth = &target->auth;
+    bool lacks_secrets = (auth->mode != CONFIG_AUTH_NONE && !auth->secret.length) ||
+                         (auth->mode == CONFIG_AUTH_MUTUAL && !auth->target_secret.length);
+    return (target->iqn || config_same(old, new, "iqn-authority")) &&
+           (!lacks_secrets || config_same(old, new, "secret-key"));
+}
+
 int config_diff(const struct config *old, const struct config *new, struct config_diff *ret_diff)
 {
     const struct section *section = section_find(&config_schema, "targets")->section;
@@ -24,8 +35,10 @@ int config_diff(const struct config *old, const struct config *new, struct confi
         const struct config_target *after = config_find_target(new, before->name);
         enum config_change change = CONFIG_REMOVED;
         if (after)
-            change = section_same_for_sessions(section, before, after) ? CONFIG_UNCHANGED
-                                                                       : CONFIG_CHANGED;
+            change =
+                section_same_for_sessions(section, before, after) && same_outside(old, new, after)
+                    ? CONFIG_UNCHANGED
+                    : CONFIG_CHANGED;
         changes[count++] =
             (struct config_target_change){.change = change, .old = before, .new = after};
     }

@@ -210,7 +210,7 @@ static void on_end_signal(struct ev_loop *loop, ev_signal *watcher, int events)
 
 static void tell_what_needs_a_restart(const struct server *server, const struct config *config)
 {
-    static const char *const keys[] = {"state-directory", "io", "iqn-authority"};
+    static const char *const keys[] = {"state-directory", "io"};
     for (unsigned i = 0; i < ARRAY_SIZE(keys); i++)
         if (!config_same(server->config, config, keys[i]))
             log_warning("%s has changed, which takes effect at the next start", keys[i]);

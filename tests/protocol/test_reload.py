@@ -3,7 +3,10 @@
 
 usage: test_reload.py NETBOOT-TARGET
 """
+import hashlib
+import hmac
 import socket
+import string
 import sys
 import threading
 import time
@@ -15,6 +18,7 @@ from lab.disk import MIB, make_file, scratch  # noqa: E402
 from lab.initiator import Closed, Load, Refused, Session, login_status  # noqa: E402
 from lab.process import exit_on_signals, free_port, wait_for  # noqa: E402
 from lab.report import Report  # noqa: E402
+from lab.targets import Secrets  # noqa: E402
 
 KNOCKING_ISID = bytes.fromhex("00023d0000ff")
 RETRY = 0x0301  # service unavailable: initiators come back; at 02xx they give up
@@ -230,6 +234,40 @@ def test_discovery(report, daemon):
         Session(daemon.port).logout()
 
 
+def derived(key, purpose):
+    """HMAC-SHA-256 in the alphabet of generated secrets."""
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "._"
+    digest = hmac.digest(key.encode(), purpose.encode(), hashlib.sha256)
+    return "".join(alphabet[byte % 64] for byte in digest[:16])
+
+
+def test_derived(report, daemon, disks):
+    with report.test("derived names and secrets follow what they are derived from"):
+        kept = daemon.targets
+        daemon.targets = kept + [target("c", disks[2], iqn="", auth='{ mode = "mutual" }')]
+        with Session(daemon.port, iqn("a")) as session:
+            session.ready()
+            for authority, key in (("one", "1" * 32), ("two", "1" * 32), ("two", "2" * 32)):
+                secrets = Secrets("c", derived(key, "initiator secrets-c"), "netboot-target",
+                                  derived(key, "target secrets-c"))
+                daemon.more = (f'iqn-authority = "iqn.2026-11.local.{authority}";\n'
+                               f'secret-key = "{key}";')
+                daemon.reload()
+
+                def let_in():
+                    names = [item["iqn"] for item in daemon.status()["targets"]
+                             if item["iqn"].startswith(f"iqn.2026-11.local.{authority}:")]
+                    try:
+                        return names and login_status(daemon.port, names[-1], secrets=secrets) == 0
+                    except (Closed, ConnectionError):  # in the one that is replaced
+                        return False
+                wait_for(let_in, 20, f"target c of {authority}, key {key}")
+            session.nop()  # what gives its own goes on
+            session.logout()
+        daemon.targets, daemon.more = kept, ""
+        daemon.reload()
+
+
 def test_storm(report, daemon, disks):
     with report.test("a storm of reloads, under load, leaves no descriptor behind"):
         wait_for(lambda: not daemon.status()["connections"], 5, "quiet")
@@ -269,6 +307,7 @@ def main():
             test_broken(report, daemon)
             test_limits(report, daemon)
             test_discovery(report, daemon)
+            test_derived(report, daemon, disks)
             test_storm(report, daemon, disks)
             with report.test("the daemon ends in order, without a leak"):
                 daemon.stop()

@@ -2,6 +2,7 @@
 #include "helper.h"
 
 #include "config/internal.h"
+#include <netboot-target/util/array.h>
 
 static void targets_are_matched_by_name(void **state)
 {
@@ -57,6 +58,42 @@ static void kernels_are_changed_while_sessions_run(void **state)
     config_diff_done(&diff);
     config_unref(old);
     config_unref(new);
+}
+
+/* What a target does not give follows from keys outside of it. */
+static void targets_follow_what_they_are_made_from(void **state)
+{
+    static const char authority[] = "iqn-authority = \"iqn.2026-11.local.x\"; ";
+    static const char key[] = "secret-key = \"0123456789abcdef0123456789abcdef\"; ";
+    static const struct {
+        const char *outside, *target;
+        enum config_change change;
+    } rows[] = {
+        {authority, "",                                                                         CONFIG_CHANGED  },
+        {authority, "iqn = \"iqn.2026-11.local.y\"",                                            CONFIG_UNCHANGED},
+        {key,       "",                                                                         CONFIG_CHANGED  },
+        {key,       "auth = { secret = \"twelve-chars\" }",                                     CONFIG_CHANGED  },
+        {key,       "auth = { mode = \"chap\"; secret = \"twelve-chars\" }",                    CONFIG_UNCHANGED},
+        {key,       "auth = { mode = \"chap\" }",                                               CONFIG_CHANGED  },
+        {key,       "auth = { mode = \"none\" }",                                               CONFIG_UNCHANGED},
+        {key,       "auth = { secret = \"twelve-chars\"; target-secret = \"another-twelve\" }",
+         CONFIG_UNCHANGED                                                                                       },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[512];
+        struct config_diff diff;
+        snprintf(text, sizeof text, "targets = ({ " DISK "; %s })", rows[i].target);
+        struct config *old = parse_good(text, 0);
+        snprintf(text, sizeof text, "%stargets = ({ " DISK "; %s })", rows[i].outside,
+                 rows[i].target);
+        struct config *new = parse_good(text, 0);
+        assert_int_equal(config_diff(old, new, &diff), 0);
+        assert_int_equal(diff.targets.items[0].change, rows[i].change);
+        config_diff_done(&diff);
+        config_unref(old);
+        config_unref(new);
+    }
 }
 
 /* One key of a target each; all of them differ from the plain one and from each other. */
@@ -116,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(targets_are_matched_by_name),
         cmocka_unit_test(kernels_are_changed_while_sessions_run),
+        cmocka_unit_test(targets_follow_what_they_are_made_from),
         cmocka_unit_test(every_change_is_seen),
         cmocka_unit_test(sections_are_apart),
     };
