@@ -29,7 +29,8 @@
 
 /* An integer that is left to the device or to the standard's default. */
 #define CONFIG_UNSET           UINT32_MAX
-#define CONFIG_ADDRESSES_LIMIT 256 /* of one target's list */
+#define CONFIG_ADDRESSES_LIMIT 256  /* of one target's list */
+#define CONFIG_POOL_LIMIT      1024 /* addresses of one interface's pool */
 
 #define SECRET_MAX_BYTES 255
 

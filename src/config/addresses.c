@@ -132,6 +132,13 @@ static int parse_network(const struct value_input *input, void *to, struct error
     return 0;
 }
 
+/* Neither "this network" nor loopback, multicast or what is reserved (RFC 6890 §2.2.2). */
+static bool can_be_host(const struct in_addr *address)
+{
+    uint8_t first = (uint8_t)(load_be32(address) >> 24);
+    return first != 0 && first != 127 && first < 224;
+}
+
 /* An address of ours with its mask: neither the network's own address nor its broadcast. */
 static int parse_interface_network(const struct value_input *input, void *to, struct error *why)
 {
@@ -139,7 +146,8 @@ static int parse_interface_network(const struct value_input *input, void *to, st
     int result = parse_network(input, &network, why);
     if (result != 0)
         return result;
-    if (network.family != AF_INET || network.prefix < 8 || network.prefix > 30)
+    if (network.family != AF_INET || network.prefix < 8 || network.prefix > 30 ||
+        !can_be_host(&network.ipv4))
         return refuse(input, why);
     uint32_t host_mask = UINT32_MAX >> network.prefix;
     uint32_t host = load_be32(&network.ipv4) & host_mask;
@@ -154,10 +162,7 @@ static int parse_interface_network(const struct value_input *input, void *to, st
 static int parse_ipv4(const struct value_input *input, void *to, struct error *why)
 {
     struct in_addr address;
-    if (inet_pton(AF_INET, input->text, &address) != 1)
-        return refuse(input, why);
-    uint8_t first = (uint8_t)(load_be32(&address) >> 24);
-    if (first == 0 || first >= 224)
+    if (inet_pton(AF_INET, input->text, &address) != 1 || !can_be_host(&address))
         return refuse(input, why);
     memcpy(to, &address, sizeof address);
     return 0;
@@ -174,8 +179,8 @@ static int parse_pool(const struct value_input *input, void *to, struct error *w
     first[length] = '\0';
     struct config_pool pool;
     if (inet_pton(AF_INET, first, &pool.first) != 1 ||
-        inet_pton(AF_INET, dash + 1, &pool.last) != 1 || !pool.first.s_addr ||
-        load_be32(&pool.first) > load_be32(&pool.last))
+        inet_pton(AF_INET, dash + 1, &pool.last) != 1 || !can_be_host(&pool.first) ||
+        !can_be_host(&pool.last) || load_be32(&pool.first) > load_be32(&pool.last))
         return refuse(input, why);
     memcpy(to, &pool, sizeof pool);
     return 0;

@@ -1,15 +1,22 @@
 /* check_network.c - interfaces and the machines that boot through them. */
+#include <fnmatch.h>
 #include <string.h>
 
 #include "internal.h"
 #include <netboot-target/util/bytes.h>
 #include <netboot-target/util/escape.h>
+#include <netboot-target/util/hex.h>
 
-#define POOL_LIMIT 65536
+/* Neither the first address of the network nor its broadcast address. */
+static bool is_host(const struct config_network *network, uint32_t address)
+{
+    uint32_t mask = UINT32_MAX >> network->prefix;
+    return (address & mask) != 0 && (address & mask) != mask;
+}
 
 static bool in_network(const struct config_network *network, const struct in_addr *address)
 {
-    uint32_t mask = ~(UINT32_MAX >> network->prefix);
+    uint32_t mask = ~(uint32_t)((uint64_t)UINT32_MAX >> network->prefix);
     return ((load_be32(address) ^ load_be32(&network->ipv4)) & mask) == 0;
 }
 
@@ -20,11 +27,11 @@ static void check_pool(struct reader *reader, const struct config_interface *int
     if (!pool->first.s_addr)
         return;
     uint32_t first = load_be32(&pool->first), last = load_be32(&pool->last);
-    if (last - first >= POOL_LIMIT)
+    if (last - first >= CONFIG_POOL_LIMIT)
         reader_report(reader, false, interface, "pool",
                       "interface %s: the pool holds %u "
                       "addresses; at most %u are possible",
-                      escaped(interface->name), last - first + 1, POOL_LIMIT);
+                      escaped(interface->name), last - first + 1, CONFIG_POOL_LIMIT);
     /* As a server the interface may have an address of its own, which is not known here. */
     bool is_ours =
         interface->dhcp == CONFIG_DHCP_AUTO || reader_has(reader, interface, "fallback-address");
@@ -34,6 +41,12 @@ static void check_pool(struct reader *reader, const struct config_interface *int
         reader_report(reader, false, interface, "pool",
                       "interface %s: the pool lies outside the network of fallback-address",
                       escaped(interface->name));
+    else if (!is_host(ours, first) || !is_host(ours, last))
+        reader_report(reader, false, interface, "pool",
+                      "interface %s: the pool holds the %s address of its network, which is no "
+                      "host's",
+                      escaped(interface->name),
+                      first & (UINT32_MAX >> ours->prefix) ? "broadcast" : "first");
     else if (first <= load_be32(&ours->ipv4) && load_be32(&ours->ipv4) <= last)
         reader_report(reader, false, interface, "pool",
                       "interface %s: the pool holds our own fallback-address",
@@ -164,7 +177,59 @@ static void check_client_dhcp(struct reader *reader, const struct config_client 
                           *key);
 }
 
-/* Its address is neither ours nor at the end of its network. */
+/* Its initiator name in full. False: it is made from a MAC that is not known here. */
+static bool initiator_of(const struct config_client *client, char *to, size_t size)
+{
+    char mac[HEX_MAC_BYTES];
+    size_t length = 0;
+    hex_mac(mac, client->mac.bytes, '-');
+    for (const char *p = client->initiator; p && *p && length + sizeof mac < size; p++) {
+        bool is_mac = p[0] == '%' && p[1] == 'm';
+        if (is_mac && !client->mac.set)
+            return false;
+        length += (size_t)snprintf(to + length, size - length, "%.*s",
+                                   is_mac ? HEX_MAC_BYTES - 1 : 1, is_mac ? mac : p);
+        p += is_mac;
+    }
+    return client->initiator;
+}
+
+/* What we give it ourselves must be what its target takes. */
+static void check_client_name(struct reader *reader, const struct config_client *client,
+                              const struct config_target *target)
+{
+    char name[256];
+    if (!target->initiators.count || !initiator_of(client, name, sizeof name))
+        return;
+    for (unsigned i = 0; i < target->initiators.count; i++) {
+        const char *pattern = target->initiators.items[i];
+        if (!pattern || fnmatch(pattern, name, FNM_NOESCAPE) == 0)
+            return;
+    }
+    reader_report(reader, true, client, "initiator",
+                  "target %s does not let %s in: none of its initiators fits",
+                  escaped(target->name), escaped(name));
+}
+
+static void check_client_admission(struct reader *reader, const struct config_client *client)
+{
+    const struct config_target *target = target_of(reader->config, client);
+    if (!target)
+        return;
+    check_client_name(reader, client, target);
+    if (!target->addresses.count || !client->address.s_addr)
+        return;
+    for (unsigned i = 0; i < target->addresses.count; i++) {
+        const struct config_network *network = &target->addresses.items[i];
+        if (network->family == AF_UNSPEC ||
+            (network->family == AF_INET && in_network(network, &client->address)))
+            return;
+    }
+    reader_report(reader, true, client, "address",
+                  "target %s does not let this address in: none of its addresses fits",
+                  escaped(target->name));
+}
+
 static void check_client_address(struct reader *reader, const struct config_client *client)
 {
     for (unsigned i = 0; i < reader->config->interfaces.count; i++) {
@@ -183,6 +248,7 @@ void check_clients(struct reader *reader)
         const struct config_client *client = &reader->config->clients.items[i];
         check_client_identity(reader, client);
         check_client_target(reader, client);
+        check_client_admission(reader, client);
         check_client_dhcp(reader, client);
         check_client_address(reader, client);
         if (client->mac.set)

@@ -23,6 +23,26 @@ static void check_lun(struct reader *reader, const struct config_target *target,
                       escaped(target->name), lun->number, (unsigned)LUN_MAXIMUM);
 }
 
+/* A key that another one leaves without any effect. */
+static void check_effect(struct reader *reader, const struct config_target *target)
+{
+    if (target->shared && reader_has(reader, target, "others"))
+        reader_report(reader, true, target, "others",
+                      "target %s: others has no effect: shared lets everyone write",
+                      escaped(target->name));
+    for (unsigned i = 0; i < target->luns.count; i++) {
+        const struct config_lun *lun = &target->luns.items[i];
+        if (lun->read_only && lun->sanitize)
+            reader_report(reader, true, lun, "sanitize",
+                          "target %s: sanitize has no effect: LUN %u is read-only",
+                          escaped(target->name), lun->number);
+        if (lun->read_only && lun->write != CONFIG_WRITE_AUTO)
+            reader_report(reader, true, lun, "write",
+                          "target %s: write has no effect: LUN %u is read-only",
+                          escaped(target->name), lun->number);
+    }
+}
+
 static void check_luns(struct reader *reader, const struct config_target *target)
 {
     struct claims numbers = {0};
@@ -99,6 +119,7 @@ void check_targets(struct reader *reader)
         claim_text(&names, target->name, target, "name");
         claim_text(&iqns, target->iqn, target, "iqn");
         check_luns(reader, target);
+        check_effect(reader, target);
         check_kernels(reader, target);
     }
     claims_check(&names, reader, "the target name", "each target has its own");

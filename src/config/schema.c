@@ -215,7 +215,8 @@ static const struct key target_keys[] = {
      .maximum = LUN_MAXIMUM, .help = "Number of the first LUN that has none of its own."},
     {.name = "auth", .section = &target_auth, FIELD(auth), .help = "How its initiators log in."},
     {.name = "initiators", .type = &value_pattern, .list = true, FIELD(initiators),
-     .limit = 256, .unset = "everyone", .example = "iqn.2010-04.org.ipxe:*",
+     .limit = 256, .unset = "everyone",
+     .example = "iqn.2010-04.org.ipxe:* iqn.2026-11.local.example:*",
      .help = "Names of the initiators that may log in; * and ? stand for any text and any "
              "character."},
     {.name = "addresses", .type = &value_network, .list = true, FIELD(addresses),
@@ -270,7 +271,7 @@ static const struct key interface_keys[] = {
              "192.168.201.1/24 and so on."},
     {.name = "pool", .type = &value_pool, FIELD(pool),
      .unset = "all other hosts of our network", .example = "192.168.200.100-192.168.200.199",
-     .help = "Addresses to hand out as a server."},
+     .help = "Addresses to hand out as a server, 1024 at most."},
     {.name = "router", .type = &value_ipv4, FIELD(router), .unset = "none",
      .example = "192.168.200.254", .help = "Router to tell clients."},
     {.name = "dns", .type = &value_ipv4, .list = true, FIELD(dns), .limit = 3, .unset = "none",
@@ -474,7 +475,8 @@ static const struct key limits_keys[] = {
          "How long a connection can refuse what we send; at most twice keepalive."),
     TIME("write-stall", write_stall_ms, "60s", 1 * SECONDS, 1 * HOURS,
          "How long an initiator can leave all data of its writes unsent."),
-    TIME("keepalive", keepalive_ms, "60s", 5 * SECONDS, 1 * DAYS,
+    /* Linux probes after 32767 s at the latest. */
+    TIME("keepalive", keepalive_ms, "60s", 5 * SECONDS, 9 * HOURS,
          "A silent connection is probed after this time and closed after twice it."),
     TIME("drain", drain_ms, "20s", 0, 10 * MINUTES,
          "What running commands get when the daemon ends."),

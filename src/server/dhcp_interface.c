@@ -111,6 +111,8 @@ static void set_problem(struct dhcp_interface *interface, const struct error *er
         log_warning("%s", error->text);
 }
 
+_Static_assert(CONFIG_POOL_LIMIT == DHCP_POOL_LIMIT, "a pool that is good is one to serve");
+
 static void configure_service(struct dhcp_interface *interface)
 {
     struct dhcp_settings settings = settings_of(interface);
@@ -120,8 +122,8 @@ static void configure_service(struct dhcp_interface *interface)
     struct error error;
     error_set(&error, result,
               result == -EINVAL
-                  ? "%s: the pool lies outside the interface's own network, so nobody "
-                    "is given an address: change pool"
+                  ? "%s: the pool holds what are no hosts of the interface's own network, so "
+                    "nobody is given an address: change pool"
                   : "%s: out of memory",
               interface->kernel.name);
     set_problem(interface, &error);

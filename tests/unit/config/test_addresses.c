@@ -100,6 +100,9 @@ static void networks(void **state)
     assert_false(parses(&value_interface_network, "192.168.200.0/24", &network));
     assert_false(parses(&value_interface_network, "192.168.200.255/24", &network));
     assert_false(parses(&value_interface_network, "192.168.200.1", &network));
+    assert_false(parses(&value_interface_network, "0.0.0.1/24", &network));
+    assert_false(parses(&value_interface_network, "127.0.0.1/8", &network));
+    assert_false(parses(&value_interface_network, "224.0.0.1/24", &network));
     assert_false(parses(&value_interface_network, "2001:db8::1/64", &network));
 }
 
@@ -110,6 +113,7 @@ static void addresses_and_pools(void **state)
     (void)state;
     assert_true(parses(&value_ipv4, "192.0.2.1", &address));
     assert_false(parses(&value_ipv4, "0.0.0.0", &address));
+    assert_false(parses(&value_ipv4, "127.0.0.1", &address));
     assert_false(parses(&value_ipv4, "224.0.0.1", &address));
     assert_false(parses(&value_ipv4, "255.255.255.255", &address));
     assert_false(parses(&value_ipv4, "::1", &address));
@@ -120,6 +124,9 @@ static void addresses_and_pools(void **state)
     assert_false(parses(&value_pool, "192.0.2.20", &pool));
     assert_false(parses(&value_pool, "192.0.2.20-", &pool));
     assert_false(parses(&value_pool, "0.0.0.0-192.0.2.10", &pool));
+    assert_false(parses(&value_pool, "0.0.0.9-192.0.2.10", &pool));
+    assert_false(parses(&value_pool, "127.0.0.2-127.0.0.9", &pool));
+    assert_false(parses(&value_pool, "223.255.255.250-224.0.0.9", &pool));
 }
 
 static void hexadecimal_names(void **state)

@@ -36,6 +36,22 @@ static void luns(void **state)
                  "test.conf:2: target a has an empty list of luns");
 }
 
+#define READ_ONLY(key) "targets = ({ luns = ({ device = \"/a\"; read-only = true;\n" key " }) })"
+
+static void keys_without_effect(void **state)
+{
+    (void)state;
+    expect_problem("targets = ({ " DISK "; shared = true;\n others = \"read-only\" })",
+                   "test.conf:2: target target-1: others has no effect: shared", true);
+    expect_problem(READ_ONLY("sanitize = true"),
+                   "test.conf:2: target target-1: sanitize has no effect: LUN 0 is read-only",
+                   true);
+    expect_problem(READ_ONLY("write = \"direct\""),
+                   "test.conf:2: target target-1: write has no effect: LUN 0 is read-only", true);
+    config_unref(parse_good(READ_ONLY("sanitize = false; write = \"auto\""), 0));
+    config_unref(parse_good("targets = ({ " DISK "; others = \"read-only\" })", 0));
+}
+
 static void kernels(void **state)
 {
     (void)state;
@@ -109,8 +125,10 @@ static void very_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names), cmocka_unit_test(luns),       cmocka_unit_test(kernels),
-        cmocka_unit_test(disks), cmocka_unit_test(long_paths), cmocka_unit_test(very_many),
+        cmocka_unit_test(names),     cmocka_unit_test(luns),
+        cmocka_unit_test(kernels),   cmocka_unit_test(keys_without_effect),
+        cmocka_unit_test(disks),     cmocka_unit_test(long_paths),
+        cmocka_unit_test(very_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,18 @@ static void pools(void **state)
     expect_error(INTERFACE("pool = \"192.168.200.1-192.168.200.9\""),
                  "test.conf:3: interface eth0: the pool holds our own fallback-address");
     expect_error(INTERFACE("pool = \"10.0.0.2-10.255.0.9\"; fallback-address = \"10.0.0.1/8\""),
-                 "test.conf:3: interface eth0: the pool holds 16711688 addresses; at most 65536");
+                 "test.conf:3: interface eth0: the pool holds 16711688 addresses; at most 1024");
+    /* As many as are served. */
+    config_unref(parse_good(INTERFACE("pool = \"10.0.4.0-10.0.7.255\"; "
+                                      "fallback-address = \"10.0.0.1/8\""),
+                            0));
+    expect_error(INTERFACE("pool = \"10.0.4.0-10.0.8.0\"; fallback-address = \"10.0.0.1/8\""),
+                 "test.conf:3: interface eth0: the pool holds 1025 addresses; at most 1024");
+    expect_error(
+        INTERFACE("pool = \"192.168.200.100-192.168.200.255\""),
+        "test.conf:3: interface eth0: the pool holds the broadcast address of its network");
+    expect_error(INTERFACE("pool = \"192.168.200.0-192.168.200.9\""),
+                 "test.conf:3: interface eth0: the pool holds the first address of its network");
     /* A server may have an address that is not ours to know. */
     config_unref(parse_good(INTERFACE("dhcp = \"server\"; pool = \"10.0.0.2-10.0.0.9\""), 0));
     expect_error(INTERFACE("dhcp = \"server\"; fallback-address = \"10.0.1.1/24\";"
@@ -104,12 +115,39 @@ static void duplicates(void **state)
         "test.conf:3: the address is our own on interface eth0");
 }
 
+#define ONLY(keys)                                                                                 \
+    "; targets = ({ name = \"laptop\"; " DISK "; initiators = \"iqn.2026-11.local.x:*-01\"; " keys \
+    "})"
+#define NAMED(keys, more) "clients = (\n{ " MAC("01") keys " })" ONLY(more)
+
+/* What the file itself gives a client, and its target refuses. */
+static void clients_are_let_in(void **state)
+{
+    (void)state;
+    config_unref(parse_good(NAMED("initiator = \"iqn.2026-11.local.x:%m\"", ""), 0));
+    config_unref(parse_good(NAMED("initiator = \"iqn.2026-11.local.x:y-01\"", ""), 0));
+    expect_problem(NAMED("initiator = \"iqn.2026-11.local.y:%m\"", ""),
+                   "test.conf:2: target laptop does not let "
+                   "iqn.2026-11.local.y:52-54-00-00-00-01 in: none of its initiators fits",
+                   true);
+    /* Its MAC is not known, so its name is not. */
+    config_unref(parse_good("clients = ({ serial = \"1\"; initiator = \"iqn.2026-11.local.x:%m\""
+                            " })" ONLY(""),
+                            0));
+    config_unref(parse_good(
+        NAMED("address = \"10.0.0.9\"", "addresses = [ \"2001:db8::/64\", \"10.0.0.9\" ]"), 0));
+    config_unref(parse_good(NAMED("address = \"10.0.0.9\"", "addresses = \"0.0.0.0/0\""), 0));
+    expect_problem(
+        NAMED("address = \"10.0.0.9\"", "addresses = [ \"2001:db8::/64\", \"10.0.0.8\" ]"),
+        "test.conf:2: target laptop does not let this address in: none of its addresses", true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pools),          cmocka_unit_test(interfaces),
         cmocka_unit_test(client_targets), cmocka_unit_test(what_dhcp_tells),
-        cmocka_unit_test(duplicates),
+        cmocka_unit_test(duplicates),     cmocka_unit_test(clients_are_let_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,7 @@
 /* test_schema.c - walks the table of keys: what every row must have. */
+#include <netinet/tcp.h>
+#include <unistd.h>
+
 #include "helper.h"
 
 #include "config/internal.h"
@@ -98,11 +101,25 @@ static void every_row_has_its_field(void **state)
     fields_do_not_overlap(&config_schema);
 }
 
+/* tcp(7): the kernel refuses what is beyond its own limit, and probes after two hours. */
+static void the_kernel_takes_every_keepalive(void **state)
+{
+    (void)state;
+    const struct section *limits = section_find(&config_schema, "limits")->section;
+    int longest_s = (int)(section_find(limits, "keepalive")->maximum / 1000);
+    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(descriptor >= 0);
+    assert_int_equal(
+        setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, &longest_s, sizeof longest_s), 0);
+    close(descriptor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_is_complete),
         cmocka_unit_test(every_row_has_its_field),
+        cmocka_unit_test(the_kernel_takes_every_keepalive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
