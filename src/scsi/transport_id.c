@@ -22,6 +22,15 @@ void transport_id_write(struct buffer *to, const char *initiator_port)
     buffer_put_zeros(to, padded - length);
 }
 
+/* iSCSI names are compared in lower case (RFC 3722), and so are the digits of an ISID:
+ * registrations are found by the port's name as our sessions have it. */
+static void copy_lower(char *to, const char *from, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        to[i] = (char)(from[i] >= 'A' && from[i] <= 'Z' ? from[i] | 0x20 : from[i]);
+    to[length] = '\0';
+}
+
 size_t transport_id_read(const uint8_t *from, size_t length, char ret_name[static SCSI_NAME_BYTES],
                          bool *ret_is_port)
 {
@@ -36,11 +45,12 @@ size_t transport_id_read(const uint8_t *from, size_t length, char ret_name[stati
     size_t name_length = strnlen(name, name_bytes);
     if (name_length == 0 || name_length == name_bytes || name_length >= SCSI_NAME_BYTES)
         return 0;
-    const char *separator = memmem(name, name_length, PORT_SEPARATOR, strlen(PORT_SEPARATOR));
-    if ((separator != NULL) != (format == PORT_NAME))
+    char normal[SCSI_NAME_BYTES];
+    copy_lower(normal, name, name_length);
+    bool is_port = strstr(normal, PORT_SEPARATOR) != NULL;
+    if (is_port != (format == PORT_NAME))
         return 0;
-    memcpy(ret_name, name, name_length);
-    ret_name[name_length] = '\0';
-    *ret_is_port = separator != NULL;
+    memcpy(ret_name, normal, name_length + 1);
+    *ret_is_port = is_port;
     return HEADER_BYTES + name_bytes;
 }

@@ -379,6 +379,20 @@ static void moving(void **state)
     expect_conflict(f, 0, CDB(0x28, [8] = 1));
 }
 
+/* An initiator may write another one's name and ISID in capitals. */
+static void moving_to_a_port_in_capitals(void **state)
+{
+    struct fixture *f = *state;
+    expect_out(f, 0, REGISTER, 0, 0, KEY_0);
+    expect_out(f, 0, RESERVE, WE, KEY_0, 0);
+    expect_sense(f, 0, move("IQN.2026-11.Test:Host0,I,0X00023D000000", 1, KEY_1, 0), 0x5, 0x2600);
+    expect_status(f, 0, move("IQN.2026-11.Test:Host1,i,0x00023D000001", 1, KEY_1, 0),
+                  SCSI_STATUS_GOOD);
+    expect_keys(f, 2, KEY_0);
+    expect_out(f, 1, RELEASE, WE, KEY_1, 0); /* that nexus holds it now */
+    expect_reservation(f, 0, 0);
+}
+
 static void registering_others(void **state)
 {
     struct fixture *f = *state;
@@ -614,6 +628,7 @@ int main(void)
         scsi_test(preempting_the_holder),
         scsi_test(preempt_and_abort_waits_for_the_aborted),
         scsi_test(moving),
+        scsi_test(moving_to_a_port_in_capitals),
         scsi_test(registering_others),
         scsi_test(registrations_are_bounded),
         scsi_test(it_answers_when_the_store_has_it),
