@@ -86,6 +86,13 @@ static bool find_owner(const struct config_client *client, const uint8_t *mac, s
     return to->key[0];
 }
 
+void client_key_of_row(const struct config_client *client, char to[CLIENT_KEY_BYTES])
+{
+    struct owner owner;
+    (void)find_owner(client, client->mac.set ? client->mac.bytes : NULL, &owner);
+    memcpy(to, owner.key, sizeof owner.key);
+}
+
 /* ── what ────────────────────────────────────────────────────────────────────────────────────── */
 
 static bool has_client_luns(const struct config_target *config)
@@ -96,15 +103,27 @@ static bool has_client_luns(const struct config_target *config)
     return false;
 }
 
-/* False: this client has no images of its own there. */
-static bool find_images(const struct config_target *target, const struct config_client *client,
-                        const uint8_t *mac, struct owner *to)
+static const struct config_target *target_of(const struct config *config,
+                                             const struct config_client *client)
 {
+    if (client->target)
+        return config_find_target(config, client->target);
+    return config->targets.count ? &config->targets.items[0] : NULL;
+}
+
+/* False: this client has no images of its own there. An image that its row names is the row's,
+ * whichever card the machine asks through, and in no other target. */
+static bool find_images(const struct config *config, const struct config_target *target,
+                        const struct config_client *client, const uint8_t *mac, struct owner *to)
+{
+    bool has_own = client && client->device && target_of(config, client) == target;
     if (client && client->mac.set) /* the written one, whatever it calls itself */
         mac = client->mac.bytes;
+    else if (has_own)
+        mac = NULL;
     if (!find_owner(client, mac, to))
         return false;
-    if (client && client->device) {
+    if (has_own) {
         to->images.device = client->device;
         to->images.lun = client->lun != CONFIG_UNSET ? client->lun : target->luns.items[0].number;
         return to->images.has_mac || !strstr(client->device, "%m");
@@ -127,7 +146,7 @@ static struct served_target *get(struct server *server, struct config *config,
 {
     struct owner owner;
     char name[TARGET_NAME_BYTES];
-    if (!find_images(target_config, client, mac, &owner))
+    if (!find_images(config, target_config, client, mac, &owner))
         return NULL;
     snprintf(name, sizeof name, "%s.%s", target_config->name, owner.key);
     struct served_target *target = targets_find(server, name);
@@ -197,10 +216,7 @@ void client_targets_start(struct server *server)
     const struct config *config = server->config;
     for (unsigned i = 0; i < config->clients.count; i++) {
         const struct config_client *client = &config->clients.items[i];
-        const struct config_target *target = client->target
-                                                 ? config_find_target(config, client->target)
-                                             : config->targets.count ? &config->targets.items[0]
-                                                                     : NULL;
+        const struct config_target *target = target_of(config, client);
         if (client->device && target)
             (void)get(server, server->config, target, client, NULL);
     }
@@ -254,7 +270,8 @@ static bool is_wanted(const struct config *config, const struct served_target *s
         return false;
     for (unsigned i = 0; i < config->clients.count; i++) {
         const struct config_client *client = &config->clients.items[i];
-        if (!client->device || !find_images(target, client, NULL, &owner) ||
+        if (!client->device || target_of(config, client) != target ||
+            !find_images(config, target, client, NULL, &owner) ||
             strcmp(owner.key, served->key) != 0)
             continue;
         _cleanup_free_ char *path = client_image_path(client->device, &owner.images);

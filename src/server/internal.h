@@ -280,6 +280,9 @@ const char *lun_specification(const struct served_lun *lun);
 /* What the target of a client that `clients` names by its serial number is called by: another for
  * each. */
 void client_key_of_serial(const char *serial, char to[CLIENT_KEY_BYTES]);
+/* What the target of the image that a row of `clients` names is called by: the row's MAC, else its
+ * UUID, else its serial number. */
+void client_key_of_row(const struct config_client *client, char to[CLIENT_KEY_BYTES]);
 /* Opens those that are known: written down in `clients`, or there when we ended, as soon as that is
  * known. */
 void client_targets_start(struct server *server);

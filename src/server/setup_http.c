@@ -14,7 +14,6 @@
 #include <netboot-target/boot/setup.h>
 #include <netboot-target/util/array.h>
 #include <netboot-target/util/cleanup.h>
-#include <netboot-target/util/hex.h>
 #include <netboot-target/util/log.h>
 
 struct setup_http {
@@ -64,8 +63,8 @@ static const struct served_target *find_target(const struct server *server,
     return target;
 }
 
-/* The line of `clients` for the machine that the script is for: the one whose MAC the query or the
- * target's name tells, else the only one of this target. NULL: nobody knows. */
+/* The line of `clients` for the machine that the script is for: the one whose MAC the query tells,
+ * or that the target's name tells, else the only one of this target. NULL: nobody knows. */
 static const struct config_client *find_client(const struct server *server,
                                                const struct served_target *target,
                                                const struct http_request *request)
@@ -78,13 +77,13 @@ static const struct config_client *find_client(const struct server *server,
     for (unsigned i = 0; i < config->clients.count; i++) {
         const struct config_client *client = &config->clients.items[i];
         const char *its = client->target ? client->target : config->targets.items[0].name;
-        char key[HEX_MAC_BYTES] = "";
-        if (client->mac.set)
-            hex_mac(key, client->mac.bytes, '-');
-        bool is_it = !asker.has_mac ||
-                     (client->mac.set && !memcmp(client->mac.bytes, asker.mac, sizeof asker.mac));
-        if (strcmp(its, target->config->name) != 0 || !is_it ||
-            (target->key[0] && strcmp(target->key, key) != 0))
+        char key[CLIENT_KEY_BYTES];
+        client_key_of_row(client, key);
+        bool is_served = target->key[0] ? strcmp(target->key, key) == 0 : !client->device;
+        bool is_asker = client->mac.set ? !asker.has_mac || !memcmp(client->mac.bytes, asker.mac,
+                                                                    sizeof asker.mac)
+                                        : !asker.has_mac || target->key[0];
+        if (strcmp(its, target->config->name) != 0 || !is_served || !is_asker)
             continue;
         found = client;
         count++;

@@ -22,6 +22,7 @@ from lab.report import LabError, Report  # noqa: E402
 PROGRAM = sys.argv[1]
 LISTED, LATE = "52:54:00:ab:cd:01", "52:54:00:ab:cd:02"
 OWN = "52:54:00:ab:cd:0a"
+BY_UUID, CARDS = "4c4c4544-0051-3310-8051-b7c04f4d3132", ("52:54:00:ab:cd:21", "52:54:00:ab:cd:22")
 CLOSED, STRANGER = "52:54:00:ab:cd:0e", "52:54:00:ab:cd:ff"
 SECRET, TARGET_SECRET = "client-secret-012", "target-secret-345"
 
@@ -55,12 +56,16 @@ class Daemon:
               {{ name = "shared"; luns = ( {{ device = "{self.folder}/shared"; read-only = true }} );
                  auth = {{ mode = "none" }} }},
               {{ name = "each"; luns = ( {{ device = "{self.folder}/each-%m.img" }} );
+                 auth = {{ mode = "none" }} }},
+              {{ name = "every"; luns = ( {{ device = "{self.folder}/every-%m.img" }} ); open = true;
                  auth = {{ mode = "none" }} }} );
+            menu = {{ items = ( {{ name = "every"; target = "every" }} ) }};
             clients = (
               {{ mac = "{LISTED}"; target = "laptop"; open = true }},
               {{ mac = "{LATE}"; target = "late"; open = true }},
               {{ mac = "{CLOSED}"; target = "laptop" }},
               {{ mac = "{OWN}"; target = "laptop"; device = "{self.folder}/own.img"; open = true }},
+              {{ uuid = "{BY_UUID}"; target = "laptop"; device = "{self.folder}/by-uuid.img"; open = true }},
               {{ mac = "52:54:00:ab:cd:0b"; target = "each"; open = true }},
               {{ mac = "52:54:00:ab:cd:0c"; target = "each"; open = true }},
               {{ serial = "PF0ABCDE"; target = "laptop"; open = true; initiator = "iqn.2026-11.local.example:pf" }} );
@@ -68,6 +73,7 @@ class Daemon:
             """)
         self.log = self.folder / "log"
         self.make_disk("own.img")
+        self.make_disk("by-uuid.img")
         self.start()
 
     def start(self):
@@ -209,6 +215,18 @@ def test_images(report, daemon):
         assert "Booting laptop.52-54-00-ab-cd-0a LUN 0" in script, script
         assert f"set password:uristring {SECRET}" in urllib.parse.unquote(script)
         assert name_in(script) != name_in(daemon.script(LISTED)[1])
+    with report.test("one that is listed by its UUID does so through each of its cards"):
+        for mac in CARDS:
+            path = f"/boot.ipxe?mac={mac.replace(':', '-')}&uuid={BY_UUID}&serial="
+            wait_for(lambda path=path: daemon.get(path)[0].status == 200, 10, "script")
+            script = daemon.get(path)[1].decode()
+            assert f"Booting laptop.{BY_UUID} LUN 0" in script, script
+    with report.test("of another target it gets the image that is its own there"):
+        daemon.make_disk(f"every-{OWN.replace(':', '-')}.img")
+        path = f"/entry.ipxe?mac={OWN.replace(':', '-')}&uuid=&serial=&choice=item:every"
+        wait_for(lambda: daemon.get(path)[0].status == 200, 10, "script")
+        script = daemon.get(path)[1].decode()
+        assert f"Booting every.{OWN.replace(':', '-')} LUN 0" in script, script
     macs = [f"52:54:00:ab:cd:0{end}" for end in "bc"]
     with report.test("each client of a target has its image, copies of one another"):
         golden = daemon.folder / "golden"

@@ -26,7 +26,8 @@ MENU = f'menu = {{ user = "{USER}"; password = "{PASSWORD}" }};'
 CLIENTS = """clients = (
     { mac = "52:54:00:00:00:01"; target = "known"; initiator = "iqn.2026-11.local.a:pc" },
     { mac = "52:54:00:00:00:02"; target = "two"; initiator = "iqn.2026-11.local.a:two" },
-    { mac = "52:54:00:00:00:03"; target = "two"; initiator = "iqn.2026-11.local.a:three" } );"""
+    { mac = "52:54:00:00:00:03"; target = "two"; initiator = "iqn.2026-11.local.a:three" },
+    { serial = "PF/7"; target = "known"; device = "%s"; initiator = "iqn.2026-11.local.a:own" } );"""
 PARSER = Path(__file__).parent / "powershell"
 
 
@@ -78,6 +79,8 @@ def served(report, server):
         expect(status == 404 and "no such target" in body, f"{status} {body}")
     with report.test("the initiator's name is one that may log in"):
         for query, name in (("", "iqn.2010-04.org.ipxe:%m"), ("?target=known", "iqn.2026-11.local.a:pc"),
+                            ("?target=known.PF_7-da090cb8", "iqn.2026-11.local.a:own"),
+                            ("?target=known.PF_7-da090cb8&mac=52-54-00-00-00-98", "iqn.2026-11.local.a:own"),
                             ("?target=known&mac=52-54-00-00-00-99", "iqn.2010-04.org.ipxe:%m"),
                             ("?target=strict", "iqn.1994-05.local.b:%m"),
                             ("?target=two&mac=52-54-00-00-00-02", "iqn.2026-11.local.a:two"),
@@ -554,14 +557,14 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory(prefix="netboot-target-setup-") as path:
         folder = Path(path)
-        disks = [make_file(folder / f"disk{number}", 1 << 20) for number in range(7)]
+        disks = [make_file(folder / f"disk{number}", 1 << 20) for number in range(8)]
         server = Server(folder / "server", targets=[
             target("first", disks[0], auth=AUTH.format(SECRET, TARGET_SECRET)), target("open", disks[1]),
             target("long", disks[2], auth=AUTH.format(LONG, TARGET_SECRET)), target("known", disks[3]),
             target("strict", disks[4], more='initiators = [ "iqn.1994-05.local.b:*" ];'),
             target("two", disks[5]),
             target("unclear", disks[6], more='initiators = [ "iqn.*:b?" ];'),
-            target("each", f"{folder}/each-%m.img")], more=MENU + CLIENTS)
+            target("each", f"{folder}/each-%m.img")], more=MENU + CLIENTS % disks[7])
         with server.start():
             served(report, server)
             linted(report, server, folder)
