@@ -51,7 +51,7 @@ struct boot_rule {
     bool has_uuid;
     uint8_t mac[BOOT_MAC_BYTES];
     uint8_t uuid[BOOT_UUID_BYTES]; /* either byte order of a client's first three fields fits */
-    const char *serial;            /* NULL: any */
+    const char *serial;            /* NULL: any; blanks around it do not count */
     const char *target;            /* NULL: the first */
     bool has_lun;                  /* false: the target's first */
     unsigned lun;
@@ -100,6 +100,7 @@ enum boot_reason {
     BOOT_REASON_NOT_LISTED,  /* no rule, and its disk is not for everybody */
     BOOT_REASON_PASSWORD,    /* not `open`, and the request proved no password */
     BOOT_REASON_NO_MAC,      /* its disk is named by its MAC, and it told none */
+    BOOT_REASON_NO_NAME,     /* its initiator name has MAC or UUID in it, and it told none */
     BOOT_REASON_NO_TARGET,   /* there is no target at all, or not the one its rule names */
     BOOT_REASON_NO_LUN,      /* the target has no such LUN */
     BOOT_REASON_NOT_READY,   /* the target's disks are not all open yet */
@@ -138,8 +139,8 @@ void boot_decision_wait(struct boot_decision *decision);
 const char *boot_reason_text(enum boot_reason reason);
 
 #define BOOT_INITIATOR_PATTERN "iqn.2010-04.org.ipxe:%m"
-/* Replaces "%m" by the client's MAC as 52-54-00-ab-cd-ef; without a MAC by its UUID, or by
- * "unknown". NULL: the default pattern. -ENAMETOOLONG. */
+/* Replaces "%m" by the client's MAC as 52-54-00-ab-cd-ef, without a MAC by its UUID. NULL: the
+ * default pattern. -ENAMETOOLONG; -EINVAL: it has neither. */
 int boot_initiator_name(const char *pattern, const struct boot_client *client,
                         char ret_name[BOOT_INITIATOR_BYTES]);
 

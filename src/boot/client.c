@@ -103,12 +103,8 @@ void boot_client_read_machine(struct boot_client *client, const char *text)
 static void write_identity(const struct boot_client *client, struct buffer *out)
 {
     char text[HEX_UUID_BYTES];
-    if (client->has_mac)
-        buffer_append_string(out, hex_mac(text, client->mac, '-'));
-    else if (client->has_uuid)
-        buffer_append_string(out, hex_uuid(text, client->uuid));
-    else
-        buffer_append_string(out, "unknown");
+    buffer_append_string(out, client->has_mac ? hex_mac(text, client->mac, '-')
+                                              : hex_uuid(text, client->uuid));
 }
 
 int boot_initiator_name(const char *pattern, const struct boot_client *client,
@@ -119,6 +115,8 @@ int boot_initiator_name(const char *pattern, const struct boot_client *client,
     buffer_init_fixed(&out, name, sizeof name);
     if (!pattern)
         pattern = BOOT_INITIATOR_PATTERN;
+    if (strstr(pattern, "%m") && !client->has_mac && !client->has_uuid)
+        return -EINVAL;
     for (const char *mark; (mark = strstr(pattern, "%m")); pattern = mark + 2) {
         buffer_append(&out, pattern, (size_t)(mark - pattern));
         write_identity(client, &out);

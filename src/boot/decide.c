@@ -14,6 +14,7 @@ static const struct {
     [BOOT_REASON_NOT_LISTED] = {BOOT_REFUSE, "it is not listed in clients"                   },
     [BOOT_REASON_PASSWORD] = {BOOT_REFUSE, "it needs the password"                         },
     [BOOT_REASON_NO_MAC] = {BOOT_FAIL,   "its disk is named by its MAC, and it told none"},
+    [BOOT_REASON_NO_NAME] = {BOOT_FAIL,   "it told neither MAC nor UUID, which name it"   },
     [BOOT_REASON_NO_TARGET] = {BOOT_FAIL,   "there is no target for it"                     },
     [BOOT_REASON_NO_LUN] = {BOOT_FAIL,   "its target has no such LUN"                    },
     [BOOT_REASON_NOT_READY] = {BOOT_WAIT,   "its disk is not ready yet"                     },
@@ -53,13 +54,32 @@ static bool uuid_matches(const uint8_t *a, const uint8_t *b)
     return true;
 }
 
+/* The text without the blanks around it. */
+static const char *trim(const char *text, size_t *ret_length)
+{
+    text += strspn(text, " ");
+    *ret_length = strlen(text);
+    while (*ret_length && text[*ret_length - 1] == ' ')
+        --*ret_length;
+    return text;
+}
+
+/* Some firmware fills the field up with blanks, which other programs do not show. */
+static bool serial_matches(const char *a, const char *b)
+{
+    size_t a_length, b_length;
+    a = trim(a, &a_length);
+    b = trim(b, &b_length);
+    return a_length && a_length == b_length && memcmp(a, b, a_length) == 0;
+}
+
 bool boot_rule_matches(const struct boot_rule *rule, const struct boot_client *client)
 {
     if (rule->has_mac && (!client->has_mac || memcmp(rule->mac, client->mac, BOOT_MAC_BYTES) != 0))
         return false;
     if (rule->has_uuid && (!client->has_uuid || !uuid_matches(rule->uuid, client->uuid)))
         return false;
-    if (rule->serial && strcmp(rule->serial, client->serial) != 0)
+    if (rule->serial && !serial_matches(rule->serial, client->serial))
         return false;
     return rule->has_mac || rule->has_uuid || rule->serial;
 }
@@ -137,6 +157,13 @@ static enum boot_reason choose_target(const struct boot_policy *policy, bool aut
     return rule->open || authenticated || is_public ? BOOT_REASON_NONE : BOOT_REASON_PASSWORD;
 }
 
+/* Two that are called the same would be one initiator, and write one disk. */
+static bool has_name(const struct boot_rule *rule, const struct boot_client *client)
+{
+    const char *pattern = rule && rule->initiator ? rule->initiator : BOOT_INITIATOR_PATTERN;
+    return client->has_mac || client->has_uuid || !strstr(pattern, "%m");
+}
+
 /* `own_image`: the client's image is in the place of the target's. */
 static enum boot_reason choose_lun(const struct boot_client *client, const unsigned *number,
                                    bool own_image, struct boot_decision *decision)
@@ -150,6 +177,8 @@ static enum boot_reason choose_lun(const struct boot_client *client, const unsig
     decision->menu = rule && rule->menu;
     if (lun->per_client && !client->has_mac && !(rule && (rule->has_mac || own_image)))
         return BOOT_REASON_NO_MAC;
+    if (!has_name(rule, client))
+        return BOOT_REASON_NO_NAME;
     /* An image of its own has a target of its own, which the caller looks at. */
     return decision->own_image || decision->target->ready ? BOOT_REASON_NONE
                                                           : BOOT_REASON_NOT_READY;

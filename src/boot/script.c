@@ -482,6 +482,7 @@ static const struct {
     [BOOT_REASON_NOT_LISTED] = {advise_listing,       30000},
     [BOOT_REASON_PASSWORD] = {advise_password,      30000},
     [BOOT_REASON_NO_MAC] = {advise_configuration, 30000},
+    [BOOT_REASON_NO_NAME] = {advise_configuration, 30000},
     [BOOT_REASON_NO_TARGET] = {advise_configuration, 30000},
     [BOOT_REASON_NO_LUN] = {advise_configuration, 30000},
     [BOOT_REASON_NOT_READY] = {advise_patience,      5000 },

@@ -1,5 +1,6 @@
 /* check_network.c - interfaces and the machines that boot through them. */
 #include <fnmatch.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "internal.h"
@@ -152,6 +153,25 @@ static void check_client_target(struct reader *reader, const struct config_clien
                       "%%m is the client's MAC, which is not given here");
 }
 
+/* A target of a single client is called by the target's name and the client's, and so are its
+ * records. */
+static void check_client_image(struct reader *reader, const struct config_client *client)
+{
+    const struct config_target *target = target_of(reader->config, client);
+    char name[256], text[HEX_UUID_BYTES];
+    const char *key = client->mac.set    ? hex_mac(text, client->mac.bytes, '-')
+                      : client->uuid.set ? hex_uuid(text, client->uuid.bytes)
+                                         : client->serial;
+    if (!client->device || !target || !target->name || !key)
+        return;
+    snprintf(name, sizeof name, "%s.%s", target->name, key);
+    if (config_find_target(reader->config, name))
+        reader_report(reader, false, client, "device",
+                      "its target is called %s, and there is another one of that name: give that "
+                      "one another name",
+                      escaped(name));
+}
+
 static void check_client_identity(struct reader *reader, const struct config_client *client)
 {
     static const char *const keys[] = {"mac", "uuid", "serial", NULL};
@@ -243,18 +263,21 @@ static void check_client_address(struct reader *reader, const struct config_clie
 
 void check_clients(struct reader *reader)
 {
-    struct claims macs = {0}, uuids = {0}, addresses = {0}, initiators = {0};
+    struct claims macs = {0}, uuids = {0}, serials = {0}, addresses = {0}, initiators = {0};
     for (unsigned i = 0; i < reader->config->clients.count; i++) {
         const struct config_client *client = &reader->config->clients.items[i];
         check_client_identity(reader, client);
         check_client_target(reader, client);
         check_client_admission(reader, client);
+        check_client_image(reader, client);
         check_client_dhcp(reader, client);
         check_client_address(reader, client);
         if (client->mac.set)
             claim_bytes(&macs, client->mac.bytes, sizeof client->mac.bytes, client, "mac");
         if (client->uuid.set && !client->mac.set)
             claim_bytes(&uuids, client->uuid.bytes, sizeof client->uuid.bytes, client, "uuid");
+        if (!client->mac.set && !client->uuid.set)
+            claim_text(&serials, client->serial, client, "serial");
         if (client->address.s_addr)
             claim_bytes(&addresses, &client->address, sizeof client->address, client, "address");
         if (client->initiator && !strstr(client->initiator, "%m"))
@@ -262,6 +285,7 @@ void check_clients(struct reader *reader)
     }
     claims_check(&macs, reader, "the MAC", "write one group for each machine");
     claims_check(&uuids, reader, "the UUID", "write one group for each machine");
+    claims_check(&serials, reader, "the serial number", "write one group for each machine");
     claims_check(&addresses, reader, "the address", "each machine has its own");
     claims_check(&initiators, reader, "the initiator name", "each machine has its own");
 }

@@ -63,6 +63,37 @@ static void check_luns(struct reader *reader, const struct config_target *target
     claims_check(&numbers, reader, "the LUN number", "each LUN of a target has its own");
 }
 
+/* "52-54-00-ab-cd-ef", as it is in names. */
+static bool is_mac(const char *text)
+{
+    for (unsigned i = 0; i < 6; i++, text += 3)
+        if (strspn(text, "0123456789abcdef") != 2 || text[2] != (i < 5 ? '-' : '\0'))
+            return false;
+    return true;
+}
+
+/* What a target is called whose devices are named by their client's MAC, of that client. */
+static void check_name(struct reader *reader, const struct config_target *target)
+{
+    const struct config *config = reader->config;
+    const char *dot = target->name ? strrchr(target->name, '.') : NULL;
+    if (!dot || !is_mac(dot + 1))
+        return;
+    for (unsigned i = 0; i < config->targets.count; i++) {
+        const struct config_target *other = &config->targets.items[i];
+        bool is_before = other->name && strlen(other->name) == (size_t)(dot - target->name) &&
+                         !strncmp(target->name, other->name, (size_t)(dot - target->name));
+        bool per_client = false;
+        for (unsigned j = 0; is_before && j < other->luns.count; j++)
+            per_client |= config_lun_per_client(&other->luns.items[j]);
+        if (per_client)
+            reader_report(reader, false, target, "name",
+                          "target %s: the image of a client on target %s is called so; choose "
+                          "another name",
+                          escaped(target->name), escaped(other->name));
+    }
+}
+
 /* Names and disks are one writer's: found here, long before two sessions meet on them. */
 static void check_disks(struct reader *reader)
 {
@@ -118,6 +149,7 @@ void check_targets(struct reader *reader)
         const struct config_target *target = &config->targets.items[i];
         claim_text(&names, target->name, target, "name");
         claim_text(&iqns, target->iqn, target, "iqn");
+        check_name(reader, target);
         check_luns(reader, target);
         check_effect(reader, target);
         check_kernels(reader, target);

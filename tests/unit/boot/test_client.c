@@ -75,7 +75,9 @@ static void test_names_initiators(void **state)
     (void)state;
     assert_name(NULL, &with_mac, "iqn.2010-04.org.ipxe:52-54-00-ab-cd-ef");
     assert_name(NULL, &with_uuid, "iqn.2010-04.org.ipxe:00112233-4455-6677-8899-aabbccddeeff");
-    assert_name(NULL, &nobody, "iqn.2010-04.org.ipxe:unknown");
+    char made[BOOT_INITIATOR_BYTES];
+    assert_int_equal(boot_initiator_name(NULL, &nobody, made), -EINVAL);
+    assert_name("iqn.2026-11.local.x:fixed", &nobody, "iqn.2026-11.local.x:fixed");
     assert_name("iqn.2026-11.local.x:%m.%m", &with_mac,
                 "iqn.2026-11.local.x:52-54-00-ab-cd-ef.52-54-00-ab-cd-ef");
     assert_name("iqn.2026-11.local.x:fixed", &with_mac, "iqn.2026-11.local.x:fixed");

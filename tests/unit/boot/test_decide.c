@@ -144,6 +144,43 @@ static void test_all_that_a_rule_gives_must_match(void **state)
     decide(&fixture, LISTED, false, BOOT_REASON_NOT_LISTED);
 }
 
+/* Firmware fills the field up; who copies it may or may not copy the blanks. */
+static void test_a_serial_matches_without_the_blanks_around_it(void **state)
+{
+    struct fixture fixture;
+    (void)state;
+    begin(&fixture);
+    fixture.rules[0] = (struct boot_rule){.serial = "PF 1", .open = true};
+    decide(&fixture, client_of(MAC, NULL, "  PF 1   "), false, BOOT_REASON_NONE);
+    decide(&fixture, client_of(MAC, NULL, "PF  1"), false, BOOT_REASON_NOT_LISTED);
+    decide(&fixture, client_of(MAC, NULL, "PF 11"), false, BOOT_REASON_NOT_LISTED);
+    decide(&fixture, client_of(MAC, NULL, "PF "), false, BOOT_REASON_NOT_LISTED);
+    fixture.rules[0].serial = " PF 1 ";
+    decide(&fixture, client_of(MAC, NULL, "PF 1"), false, BOOT_REASON_NONE);
+    fixture.rules[0].serial = "  "; /* nobody's */
+    decide(&fixture, client_of(MAC, NULL, NULL), false, BOOT_REASON_NOT_LISTED);
+    decide(&fixture, client_of(MAC, NULL, "  "), false, BOOT_REASON_NOT_LISTED);
+}
+
+/* With one initiator name for all of them, two would own one disk. */
+static void test_who_has_no_name_of_its_own_does_not_boot(void **state)
+{
+    struct fixture fixture;
+    (void)state;
+    begin(&fixture);
+    fixture.rules[0] = (struct boot_rule){.serial = "S1", .open = true};
+    decide(&fixture, client_of(NULL, NULL, "S1"), false, BOOT_REASON_NO_NAME);
+    assert_int_equal(fixture.decision.verdict, BOOT_FAIL);
+    decide(&fixture, client_of(NULL, UUID, "S1"), false, BOOT_REASON_NONE);
+    fixture.rules[0].initiator = "iqn.2026-11.local.x:%m";
+    decide(&fixture, client_of(NULL, NULL, "S1"), false, BOOT_REASON_NO_NAME);
+    fixture.rules[0].initiator = "iqn.2026-11.local.x:s1";
+    decide(&fixture, client_of(NULL, NULL, "S1"), false, BOOT_REASON_NONE);
+    fixture.targets[0].open = true;
+    decide(&fixture, client_of(NULL, NULL, NULL), false, BOOT_REASON_NO_NAME);
+    decide(&fixture, client_of(MAC, NULL, NULL), false, BOOT_REASON_NONE);
+}
+
 static void test_a_uuid_matches_in_both_byte_orders(void **state)
 {
     struct fixture fixture;
@@ -292,6 +329,8 @@ int main(void)
         cmocka_unit_test(test_a_rule_without_open_wants_the_password),
         cmocka_unit_test(test_a_rule_takes_nothing_away),
         cmocka_unit_test(test_all_that_a_rule_gives_must_match),
+        cmocka_unit_test(test_a_serial_matches_without_the_blanks_around_it),
+        cmocka_unit_test(test_who_has_no_name_of_its_own_does_not_boot),
         cmocka_unit_test(test_a_uuid_matches_in_both_byte_orders),
         cmocka_unit_test(test_the_first_rule_counts),
         cmocka_unit_test(test_a_rule_chooses_the_lun),

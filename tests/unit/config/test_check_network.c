@@ -102,6 +102,9 @@ static void duplicates(void **state)
     expect_error(TWO("uuid = \"00112233-4455-6677-8899-aabbccddeeff\"",
                      "uuid = \"00112233-4455-6677-8899-AABBCCDDEEFF\""),
                  "test.conf:2: the UUID is given twice");
+    expect_error(TWO("serial = \"PF1\"", "serial = \"PF1\""),
+                 "test.conf:2: the serial number PF1 is given twice");
+    config_unref(parse_good(TWO(MAC("01") "serial = \"PF1\"", "serial = \"PF1\""), 0));
     expect_error(TWO(MAC("01") "address = \"10.0.0.1\"", MAC("02") "address = \"10.0.0.1\""),
                  "test.conf:2: the address is given twice");
     expect_error(TWO(MAC("01") "initiator = \"iqn.2026-11.local.x\"",
@@ -142,12 +145,46 @@ static void clients_are_let_in(void **state)
         "test.conf:2: target laptop does not let this address in: none of its addresses", true);
 }
 
+/* The target of a client's image must not be taken for one that is written down. */
+static void names_of_images(void **state)
+{
+    static const char *const machines[][2] = {
+        {"mac = \"52:54:00:00:00:0A\"",                     "52-54-00-00-00-0a"                   },
+        {"uuid = \"00112233-4455-6677-8899-AABBCCDDEEFF\"", "00112233-4455-6677-8899-aabbccddeeff"},
+        {"serial = \"PF1\"",                                "PF1"                                 },
+    };
+    char text[512], problem[128];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(machines); i++) {
+        for (int is_other = 0; is_other < 2; is_other++) {
+            snprintf(text, sizeof text,
+                     "targets = ({ name = \"a\"; luns = ({ device = \"/a\" }) },\n"
+                     "{ name = \"a.%s%s\"; luns = ({ device = \"/b\" }) });\n"
+                     "clients = ({ %s; device = \"/c\" })",
+                     machines[i][1], is_other ? "b" : "", machines[i][0]);
+            snprintf(problem, sizeof problem, "test.conf:3: its target is called a.%s, and there",
+                     machines[i][1]);
+            if (is_other)
+                config_unref(parse_good(text, 0));
+            else
+                expect_error(text, problem);
+        }
+    }
+    expect_error("targets = ({ name = \"a\"; luns = ({ device = \"/a/%m\" }) },\n"
+                 "{ name = \"a.52-54-00-00-00-0a\"; luns = ({ device = \"/b\" }) })",
+                 "test.conf:2: target a.52-54-00-00-00-0a: the image of a client on target a is");
+    config_unref(parse_good("targets = ({ name = \"a\"; luns = ({ device = \"/a\" }) },\n"
+                            "{ name = \"a.52-54-00-00-00-0a\"; luns = ({ device = \"/b\" }) })",
+                            0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pools),          cmocka_unit_test(interfaces),
-        cmocka_unit_test(client_targets), cmocka_unit_test(what_dhcp_tells),
-        cmocka_unit_test(duplicates),     cmocka_unit_test(clients_are_let_in),
+        cmocka_unit_test(pools),           cmocka_unit_test(interfaces),
+        cmocka_unit_test(client_targets),  cmocka_unit_test(what_dhcp_tells),
+        cmocka_unit_test(duplicates),      cmocka_unit_test(clients_are_let_in),
+        cmocka_unit_test(names_of_images),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
