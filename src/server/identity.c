@@ -11,6 +11,8 @@
 #include <string.h>
 #include <utlist.h>
 
+#include <openssl/sha.h>
+
 #include "internal.h"
 
 #include <netboot-target/util/hex.h>
@@ -179,6 +181,16 @@ int identity_resolve(struct served_lun *lun, struct error *error)
     return 0;
 }
 
+/* What tells images of clients apart may be in the last bytes of their identities alone: a digest
+ * of all of them, or initiators that see several would take them for paths to one disk. */
+static void derive_naa(const struct served_lun *lun, uint8_t naa[8])
+{
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    SHA256(lun->identity, IDENTITY_BYTES, digest);
+    memcpy(naa, lun->target->key[0] ? digest : lun->identity, 8);
+    naa[0] = (uint8_t)(NAA_LOCAL << 4 | (naa[0] & 0x0f));
+}
+
 void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options *options)
 {
     const struct config_lun *config = lun->config;
@@ -195,8 +207,7 @@ void identity_fill_options(const struct served_lun *lun, struct scsi_lu_options 
         memcpy(options->naa, config->naa.bytes, config->naa.length);
         options->naa_bytes = config->naa.length;
     } else {
-        memcpy(options->naa, lun->identity, 8);
-        options->naa[0] = (uint8_t)(NAA_LOCAL << 4 | (lun->identity[0] & 0x0f));
+        derive_naa(lun, options->naa);
         options->naa_bytes = 8;
     }
     if (config->eui.length && is_named) {

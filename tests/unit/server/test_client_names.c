@@ -69,12 +69,41 @@ static void test_iqn_has_the_whole_key(void **state)
     assert_string_equal(iqn, long_name);
 }
 
+/* Copies of one image, of two clients whose MACs differ: not two paths to one disk. */
+static void test_images_have_their_own_designators(void **state)
+{
+    (void)state;
+    struct config_lun config = {
+        .vendor = (char[]){"V"}, .product = (char[]){"P"}, .revision = (char[]){"1"}};
+    struct served_target target = {.key = "52-54-00-00-00-01"};
+    struct served_lun one = {
+        .target = &target, .config = &config, .identity = {0x7a, [15] = 1}
+    };
+    struct served_lun other = one;
+    struct scsi_lu_options of_one = {0}, of_other = {0}, again = {0};
+    other.identity[15] = 2;
+    identity_fill_options(&one, &of_one);
+    identity_fill_options(&other, &of_other);
+    identity_fill_options(&one, &again);
+    assert_int_equal(of_one.naa_bytes, 8);
+    assert_int_equal(of_one.naa[0] >> 4, 3);
+    assert_memory_equal(of_one.naa, again.naa, 8);
+    assert_memory_not_equal(of_one.naa, of_other.naa, 8);
+    assert_string_not_equal(of_one.serial, of_other.serial);
+    assert_string_not_equal(of_one.store_name, of_other.store_name);
+    target.key[0] = '\0'; /* everybody's disk: its identity itself */
+    identity_fill_options(&one, &of_one);
+    assert_int_equal(of_one.naa[0], 0x3a);
+    assert_memory_equal(of_one.naa + 1, one.identity + 1, 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain_serials_stay),
         cmocka_unit_test(test_serials_alike_have_their_own_keys),
         cmocka_unit_test(test_iqn_has_the_whole_key),
+        cmocka_unit_test(test_images_have_their_own_designators),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
