@@ -202,7 +202,10 @@ void persistent_reserve_out_came(struct command *command, unsigned what)
 static void record_kept(void *context, int result)
 {
     struct command *command = context;
-    command->itl->lu->storing_reservations = false;
+    struct scsi_lu *lu = command->itl->lu;
+    lu->storing_reservations = false;
+    if (result < 0)
+        lu->reservations.stored = true; /* what was there before may be there yet */
     if (result < 0 && !command->task.aborted)
         command_check(command, SENSE_HARDWARE_ERROR, ASC_INTERNAL_TARGET_FAILURE);
     persistent_reserve_out_came(command, OUT_WAITS_STORE);

@@ -548,6 +548,25 @@ static void without_aptpl_it_is_gone(void **state)
     io_free(&io);
 }
 
+static void what_could_not_be_forgotten_is_forgotten_later(void **state)
+{
+    struct fixture *f = *state;
+    expect_status(f, 0, persist(REGISTER, 0, KEY_0), 0);
+    expect_out(f, 0, RESERVE, WE, KEY_0, 0);
+    size_t length = f->store.length;
+    uint8_t kept[256];
+    assert_true(length <= sizeof kept);
+    memcpy(kept, f->store.record, length);
+    f->store.result = -ENOSPC;
+    expect_sense(f, 0, out(REGISTER, 0, KEY_0, KEY_0), 0x4, 0x4400);
+    memcpy(f->store.record, kept, length); /* it was not written */
+    f->store.length = length;
+    f->store.result = 0;
+    expect_out(f, 0, RELEASE, WE, KEY_0, 0);
+    reopen(f);
+    expect_keys(f, 0, 0);
+}
+
 /* A record cut or changed anywhere is refused or harmless, and leaves nothing behind. */
 static void foreign_records_are_refused(void **state)
 {
@@ -632,6 +651,7 @@ int main(void)
         scsi_test(registering_others),
         scsi_test(registrations_are_bounded),
         scsi_test(it_answers_when_the_store_has_it),
+        scsi_test(what_could_not_be_forgotten_is_forgotten_later),
         scsi_test(what_is_kept_comes_back),
         scsi_test(without_aptpl_it_is_gone),
         scsi_test(foreign_records_are_refused),
