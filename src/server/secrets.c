@@ -53,22 +53,25 @@ static void copy_secret(char to[ISCSI_SECRET_BYTES], const struct secret *from)
     snprintf(to, ISCSI_SECRET_BYTES, "%.*s", (int)from->length, from->text);
 }
 
-/* "NAME SECRET", up to the end of the line. Both may have blanks; behind another name than today's
- * the last word is taken, since generated secrets are one. */
-static void take_secret(const char *line, const char *name, char secret[SECRET_MAX_BYTES + 1])
+/* "NAME SECRET" and the end of the line. Both may have blanks; behind another name than today's the
+ * last word is taken, since generated secrets are one. False: it is no such line. */
+static bool take_secret(const char *line, const char *name, char secret[SECRET_MAX_BYTES + 1])
 {
     size_t length = strcspn(line, "\n"), known = strlen(name);
     const char *blank = !strncmp(line, name, known) && line[known] == ' '
                             ? line + known
                             : memrchr(line, ' ', length);
-    if (!blank || length - (size_t)(blank + 1 - line) > SECRET_MAX_BYTES)
-        return; /* it stays empty */
+    if (!blank || line[length] != '\n')
+        return false;
     length -= (size_t)(blank + 1 - line);
+    if (!length || length > SECRET_MAX_BYTES)
+        return false;
     memcpy(secret, blank + 1, length);
     secret[length] = '\0';
+    return true;
 }
 
-/* Two lines, "initiator NAME SECRET" and "target NAME SECRET". */
+/* Two lines, "initiator NAME SECRET" and "target NAME SECRET". Those that are configured count. */
 static int load_kept(struct chap_secrets *secrets, struct state *state, const char *name,
                      struct error *error)
 {
@@ -78,12 +81,18 @@ static int load_kept(struct chap_secrets *secrets, struct state *state, const ch
     int result = state_load(state, name, &record, &length, error);
     if (result)
         return result == -ENOENT ? 0 : result;
-    if (!secrets->initiator.secret[0] && !strncmp(record, initiator, strlen(initiator)))
-        take_secret(record + strlen(initiator), secrets->initiator.name, secrets->initiator.secret);
+    struct chap_secrets kept = *secrets;
     const char *line = strstr(record, target);
-    if (!secrets->target.secret[0] && line)
-        take_secret(line + strlen(target), secrets->target.name, secrets->target.secret);
-    return 0;
+    bool makes_sense =
+        !strncmp(record, initiator, strlen(initiator)) && line &&
+        take_secret(record + strlen(initiator), kept.initiator.name, kept.initiator.secret) &&
+        take_secret(line + strlen(target), kept.target.name, kept.target.secret);
+    if (makes_sense && !secrets->initiator.secret[0])
+        secrets->initiator = kept.initiator;
+    if (makes_sense && !secrets->target.secret[0])
+        secrets->target = kept.target;
+    secrets_wipe(&kept);
+    return makes_sense ? 0 : state_reject(state, name, error);
 }
 
 /* What is kept nowhere is shown to a person who sits there, and to nobody else: the log is for more
@@ -188,8 +197,8 @@ static int load_password(struct menu_password *password, struct state *state, co
     const char *record;
     size_t length;
     int result = state_load(state, PASSWORD_RECORD, &record, &length, error);
-    if (!result)
-        take_secret(record, user, password->text);
+    if (!result && !take_secret(record, user, password->text))
+        result = state_reject(state, PASSWORD_RECORD, error);
     return result == -ENOENT ? 0 : result;
 }
 

@@ -14,6 +14,8 @@
 
 #include "server/secrets.h"
 
+#include <netboot-target/util/array.h>
+
 static struct secret secret_of(const char *text)
 {
     struct secret secret = {.length = (uint8_t)strlen(text)};
@@ -167,6 +169,69 @@ static void test_names_with_blanks_and_long_ones(void **state)
     assert_int_equal(system(path), 0);
 }
 
+static void put_file(const char *directory, const char *name, const char *text)
+{
+    char path[80];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
+    assert_int_equal(fclose(file), 0);
+}
+
+static void expect_file(const char *directory, const char *name, const char *text)
+{
+    char path[80], found[200] = "";
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fread(found, 1, sizeof found - 1, file), strlen(text));
+    assert_int_equal(fclose(file), 0);
+    assert_string_equal(found, text);
+}
+
+/* Clients have the secrets that were there: new ones must not take their place. */
+static void test_what_is_damaged_is_not_replaced(void **state)
+{
+    (void)state;
+    static const char *const records[] = {
+        "",
+        "initiator laptop AAAAbbbbCCCCdddd\n",
+        "initiator laptop AAAAbbbbCCCCdddd\ntarget disk EEEEffff",
+        "initiator laptop AAAAbbbbCCCCdddd\ntarget disk \n",
+        "initiator laptop \ntarget disk EEEEffffGGGGhhhh\n",
+        "target disk EEEEffffGGGGhhhh\ninitiator laptop AAAAbbbbCCCCdddd\n",
+        "\x01\x02\x03\n",
+    };
+    static const char *const passwords[] = {"", "me", "me ", "me \n", "me AAAAbbbb", "\x01\n"};
+    const struct config_menu menu = {.user = (char[]){"me"}};
+    const struct secret no_key = {0};
+    char directory[] = "/tmp/nbt-secrets-XXXXXX", command[80];
+    struct chap_secrets secrets;
+    struct menu_password password;
+    struct error error;
+    int result;
+    assert_non_null(mkdtemp(directory));
+    struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+    for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
+        const char *other = passwords[i % ARRAY_SIZE(passwords)];
+        put_file(directory, "secrets-a", records[i]);
+        put_file(directory, "menu-password", other);
+        struct state *kept = state_new(directory, loop, on_changed, NULL);
+        assert_int_equal(prepare(loop, kept, &secrets, &error), -EBADMSG);
+        assert_non_null(strstr(error.text, "secrets-a makes no sense"));
+        result = secrets_prepare_password(&password, kept, &menu, &no_key, &error);
+        assert_int_equal(result, -EBADMSG);
+        assert_string_equal(password.text, "");
+        state_free(kept);
+        expect_file(directory, "secrets-a", records[i]);
+        expect_file(directory, "menu-password", other);
+    }
+    ev_loop_destroy(loop);
+    snprintf(command, sizeof command, "rm -r %s", directory);
+    assert_int_equal(system(command), 0);
+}
+
 static void test_menu_password(void **state)
 {
     (void)state;
@@ -189,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_key_fills_what_is_not_configured),
         cmocka_unit_test(test_generated_ones_are_written_once),
         cmocka_unit_test(test_names_with_blanks_and_long_ones),
+        cmocka_unit_test(test_what_is_damaged_is_not_replaced),
         cmocka_unit_test(test_menu_password),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
