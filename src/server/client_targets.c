@@ -173,17 +173,29 @@ struct served_target *client_targets_get(struct server *server,
 
 /* ── which are known ─────────────────────────────────────────────────────────────────────────── */
 
-/* A line is "TARGET MAC". */
+/* A line is "TARGET MAC", of which the name is left in it. */
+static bool split_line(char *line, uint8_t ret_mac[6])
+{
+    char *blank = strchr(line, ' ');
+    if (!blank || blank - line >= TARGET_NAME_BYTES || !parse_mac(blank + 1, ret_mac))
+        return false;
+    *blank = '\0';
+    return true;
+}
+
+/* NULL: the configuration has no such images, which may be for a while. */
+static const struct config_target *find_configured(const struct server *server, const char *name)
+{
+    const struct config_target *target = config_find_target(server->config, name);
+    return target && has_client_luns(target) ? target : NULL;
+}
+
 static void open_recorded(struct server *server, char *line)
 {
     uint8_t mac[6];
-    char *blank = strchr(line, ' ');
-    if (!blank || !parse_mac(blank + 1, mac))
-        return;
-    *blank = '\0';
-    const struct config_target *target = config_find_target(server->config, line);
-    struct served_target *served =
-        target && has_client_luns(target) ? get(server, server->config, target, NULL, mac) : NULL;
+    const struct config_target *target =
+        split_line(line, mac) ? find_configured(server, line) : NULL;
+    struct served_target *served = target ? get(server, server->config, target, NULL, mac) : NULL;
     if (served)
         served->is_recorded = true;
 }
@@ -223,22 +235,51 @@ void client_targets_start(struct server *server)
     open_all_recorded(server);
 }
 
-void client_targets_note(struct server *server)
+static void write_served(const struct server *server, struct buffer *record)
 {
     const struct served_target *target;
-    struct buffer record;
     uint8_t mac[6];
-    if (!server->clients_known)
-        return; /* it would take the place of what is to be read yet */
-    buffer_init(&record, RECORD_LIMIT);
     DL_FOREACH (server->targets, target)
         if ((target->iscsi || target->is_recorded) && !target->removing &&
             parse_mac(target->key, mac) && has_client_luns(target->config))
-            buffer_format(&record, "%s %s\n", target->config->name, target->key);
-    struct store *store = state_store(server->state);
+            buffer_format(record, "%s %s\n", target->config->name, target->key);
+}
+
+/* Those of before whose target may come back into the configuration. */
+static void write_missing(const struct server *server, struct buffer *record)
+{
+    const char *before;
+    size_t length;
+    int result = state_load(server->state, RECORD_NAME, &before, &length, NULL);
+    if (result == -ENOENT)
+        return;
+    _cleanup_free_ char *lines = result ? NULL : strdup(before);
+    char *rest = lines, *line, mac_text[HEX_MAC_BYTES];
+    unsigned count = 0;
+    uint8_t mac[6];
+    record->failed |= !lines;
+    while (rest && (line = strsep(&rest, "\n"))) {
+        if (!split_line(line, mac) || find_configured(server, line) || ++count > CLIENTS_LIMIT)
+            continue;
+        hex_mac(mac_text, mac, '-');
+        buffer_format(record, "%s %s\n", line, mac_text);
+    }
+    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the analyzer does not know cleanup attributes
+}
+
+void client_targets_note(struct server *server)
+{
+    struct buffer record;
+    server->clients_stale = true;
+    if (!server->clients_known)
+        return; /* it would take the place of what is to be read yet */
+    buffer_init(&record, RECORD_LIMIT);
+    write_served(server, &record);
+    write_missing(server, &record);
     if (!record.failed)
-        store->put(store, RECORD_NAME, record.length ? record.data : (const void *)"",
-                   record.length, NULL, NULL);
+        server->clients_stale =
+            state_keep(server->state, RECORD_NAME, record.length ? record.data : (const void *)"",
+                       record.length) != 0;
     buffer_done(&record);
 }
 
@@ -250,6 +291,8 @@ void client_targets_tick(struct server *server)
     struct served_target *target, *next;
     if (!server->clients_known)
         open_all_recorded(server);
+    if (server->clients_stale)
+        client_targets_note(server);
     DL_FOREACH_SAFE (server->targets, target, next) {
         const struct served_lun *lun = target->luns;
         if (!target->key[0] || target->removing || target->iscsi || lun->state != LUN_REFUSED ||

@@ -122,6 +122,7 @@ struct served_target {
     bool owner_unkept;    /* it could not be written who that is now */
     struct error problem; /* why there is none although every LUN is open, or nobody is let in */
     struct guest *guests; /* invitations.c */
+    bool guests_stale;    /* what is kept of them may not be the newest */
     unsigned lun_count;
     struct served_lun *luns;
     bool removing;
@@ -180,6 +181,7 @@ struct server {
     struct dhcp_server *dhcp;        /* NULL: no machine is booted from here */
     struct tftp_server *tftp;
     bool clients_known; /* whose images were served when we ended */
+    bool clients_stale; /* what is kept may not be whose images are served now */
     struct error clients_problem;
     struct error discovery_problem;
     bool discovery_waits; /* for its secrets: nobody is let in meanwhile */
@@ -296,7 +298,8 @@ struct served_target *client_targets_get(struct server *server,
 void client_targets_reload(struct server *server, const struct config *config);
 /* Ends those whose image did not come. */
 void client_targets_tick(struct server *server);
-/* Keeps the list of those that are served, and of those that were and whose image may come yet. */
+/* Keeps the list of those that are served, and of those that were and whose image, or target, may
+ * come yet; what fails is tried again by client_targets_tick(). */
 void client_targets_note(struct server *server);
 
 /* ── owners.c ────────────────────────────────────────────────────────────────────────────────── */
@@ -324,6 +327,8 @@ void invitations_note_event(struct server *server, const struct iscsi_event *eve
 /* struct iscsi_callbacks.is_invited; context: the server. */
 bool invitations_admit(void *context, const struct iscsi_target *iscsi, const char *initiator,
                        const struct sockaddr_storage *peer);
+/* Tries what could not be kept once more. False: there is nothing. */
+bool guests_keep_again(struct served_target *target);
 void guests_free(struct served_target *target);
 void invitations_free(struct server *server);
 

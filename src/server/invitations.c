@@ -118,14 +118,15 @@ static void remove_guest(struct served_target *target, struct guest *guest)
     free(guest);
 }
 
-static void add_guest(struct served_target *target, const char *initiator)
+static bool add_guest(struct served_target *target, const char *initiator)
 {
     struct guest *guest = calloc(1, sizeof *guest);
     if (!guest)
-        return;
+        return false;
     snprintf(guest->initiator, sizeof guest->initiator, "%s", initiator);
     guest->seen_us = server_now_us(target->server);
     DL_APPEND(target->guests, guest);
+    return true;
 }
 
 void guests_free(struct served_target *target)
@@ -139,20 +140,26 @@ static void record_name(const struct served_target *target, char *to, size_t siz
     snprintf(to, size, "guests-%s", target->name);
 }
 
-static void keep_guests(const struct served_target *target)
+static void keep_guests(struct served_target *target)
 {
     char name[TARGET_NAME_BYTES + 8];
-    struct store *store = state_store(target->server->state);
     struct buffer record;
     const struct guest *guest;
     buffer_init(&record, GUESTS_LIMIT * ISCSI_NAME_BYTES);
     DL_FOREACH (target->guests, guest)
         buffer_format(&record, "%s\n", guest->initiator);
     record_name(target, name, sizeof name);
-    if (!record.failed)
-        store->put(store, name, record.length ? (const char *)record.data : "", record.length, NULL,
-                   NULL);
+    target->guests_stale =
+        record.failed || state_keep(target->server->state, name,
+                                    record.length ? (const char *)record.data : "", record.length);
     buffer_done(&record);
+}
+
+bool guests_keep_again(struct served_target *target)
+{
+    if (target->guests_stale)
+        keep_guests(target);
+    return target->guests_stale;
 }
 
 int invitations_restore(struct served_target *target, struct error *error)
@@ -173,9 +180,11 @@ int invitations_restore(struct served_target *target, struct error *error)
     // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the analyzer does not know cleanup attributes
     char *line = strtok_r(lines, "\n", &rest);
     for (unsigned count = 0; line && count < GUESTS_LIMIT; count++) {
-        add_guest(target, line);
+        if (!add_guest(target, line))
+            return error_set(error, -ENOMEM, "out of memory");
         line = strtok_r(NULL, "\n", &rest);
     }
+    target->guests_stale = true; /* before a reload they may not have been written */
     return 0;
 }
 
@@ -232,7 +241,7 @@ void invitations_note_event(struct server *server, const struct iscsi_event *eve
     } else if (event->logged_out) {
         return;
     } else {
-        add_guest(target, event->initiator);
+        (void)add_guest(target, event->initiator);
         forget_gone(target);
     }
     keep_guests(target);

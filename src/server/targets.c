@@ -445,9 +445,10 @@ bool targets_tick(struct server *server)
             target_assemble(target);
         } else {
             waiting |= owner_keep_again(target);
+            waiting |= guests_keep_again(target);
         }
     }
-    return waiting;
+    return waiting || server->clients_stale;
 }
 
 bool targets_all_open(const struct server *server)
