@@ -39,6 +39,15 @@ static bool parse(const char *record, size_t length, char ret_owner[ISCSI_NAME_B
     return true;
 }
 
+static int set_unkept(const struct served_target *target, int reason, struct error *error)
+{
+    char path[512], name[TARGET_NAME_BYTES + 8];
+    record_name(target, name, sizeof name);
+    state_path(target->server->state, name, path, sizeof path);
+    return error_set(error, reason, "%s cannot be written: %s; nobody is let in until it can", path,
+                     strerror(-reason));
+}
+
 int owner_restore(struct served_target *target, struct error *error)
 {
     char name[TARGET_NAME_BYTES + 8], owner[ISCSI_NAME_BYTES] = "";
@@ -58,18 +67,15 @@ int owner_restore(struct served_target *target, struct error *error)
     iscsi_target_set_owner(target->iscsi, owner, owned_s * 1000000, server_now_us(target->server));
     if (!iscsi_target_owner(target->iscsi)[0])
         return state_reject(state, name, error); /* no iSCSI name */
-    return 0;
+    /* Before a reload it may have been put, and not been written. */
+    result = state_keep(state, name, record, length);
+    return result && result != -EINPROGRESS ? set_unkept(target, result, error) : result;
 }
 
 static void tell_unkept(struct served_target *target, int reason)
 {
-    const struct state *state = target->server->state;
-    char path[512], name[TARGET_NAME_BYTES + 8];
     struct error error;
-    record_name(target, name, sizeof name);
-    state_path(state, name, path, sizeof path);
-    error_set(&error, reason, "%s cannot be written: %s; nobody is let in until it can", path,
-              strerror(-reason));
+    set_unkept(target, reason, &error);
     target_note_problem(target, &error);
 }
 
@@ -78,7 +84,7 @@ static void on_kept(void *context, int result)
 {
     struct served_target *target = context;
     struct server *server = target->server;
-    bool waits = result && !target->removing && !server->draining;
+    bool waits = result && !target->removing;
     /* Whichever waits already is written anew with what is then true, and stands for this one. */
     if (waits && !take(target->owner_unkept, true)) {
         tell_unkept(target, result);

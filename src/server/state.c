@@ -403,10 +403,10 @@ static void state_put(struct store *store, const char *name, const void *data, s
     *put = (struct put){.state = state, .done = done, .context = context};
     put->job.run = put_run;
     put->job.done = put_done;
-    if (whole) {
-        put->record = put_in_memory(state, name, data, length);
-        put->length = length;
+    if (whole) { /* first of all a copy: `data` may be what the record is now */
         memcpy(put->data, data, length);
+        put->length = length;
+        put->record = put_in_memory(state, name, put->data, length);
     }
     if (!put->record)
         log_error("cannot keep %s/%s: out of memory", state->directory, name);

@@ -42,8 +42,9 @@ int state_load(struct state *state, const char *name, const char **ret_data, siz
 /* What was loaded makes no sense. From now on loading it fails, until the file is removed or
  * another one. Returns -EBADMSG, with the cure in `error`. */
 int state_reject(struct state *state, const char *name, struct error *error);
-/* Makes this the record, if it is not. 0: it is on stable storage, or there is no directory.
- * -EINPROGRESS: ask again. Any other -errno: it could not be kept, and is tried again. */
+/* Makes this the record, if it is not; it may be what was loaded. 0: it is on stable storage, or
+ * there is no directory. -EINPROGRESS: ask again. Any other -errno: it could not be kept, and is
+ * tried again. */
 int state_keep(struct state *state, const char *name, const void *data, size_t length);
 /* Where a record lies, for a person; "" when the state directory cannot be written. */
 void state_path(const struct state *state, const char *name, char *to, size_t size);

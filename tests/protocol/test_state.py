@@ -132,10 +132,11 @@ def test_client_targets(report, folder):
         daemon = Daemon(folder / "client-targets", [target("each", f"{folder}/each-%m.img")])
         daemon.state.mkdir(mode=0o700)
         record = daemon.state / "client-targets"
-        record.write_text(f"gone {here}\neach {here}\neach {late}\n")
+        kept = [f"each {here}", f"each {late}", f"gone {here}"]  # its target may be back soon
+        record.write_text("\n".join(["no line of ours", *kept, ""]))
         with daemon.launch():
-            wait_for(lambda: "gone" not in record.read_text(), 20, "the list written anew")
-            assert sorted(record.read_text().split("\n")) == ["", f"each {here}", f"each {late}"]
+            wait_for(lambda: "ours" not in record.read_text(), 20, "the list written anew")
+            assert sorted(record.read_text().splitlines()) == kept
             os.rename(make_file(folder / "late.img", 8 * MIB), folder / f"each-{late}.img")
             daemon.wait_log(f"serving target each.{late}", 20)
 
@@ -191,6 +192,24 @@ def test_full(report, folder):
             with Session(daemon.port, iqn("a")) as session:
                 session.ready()
                 session.logout()
+        with report.test("an owner that could not be kept is not let in by a reload either"):
+            with daemon.start():
+                fill(filling)
+                assert answer_of(daemon, 3) is None
+                daemon.wait_log("owner-a cannot be written")
+                daemon.targets[0] = target("a", disk, more='alias = "changed";')
+                daemon.reload()
+                assert answer_of(daemon, 3) in (None, RETRY)
+                daemon.wait_lun("a", 0, lambda lun: "owner-a cannot be written" in lun["problem"])
+                assert answer_of(daemon, 3) in (None, RETRY)
+                filling.unlink()
+                wait_for(lambda: daemon.target("a")["ready"], 20, "the owner kept")
+                daemon.kill()
+            with daemon.start():
+                assert rival_status(daemon) == OWNED
+                with Session(daemon.port, iqn("a")) as session:
+                    session.ready()
+                    session.logout()
         with report.test("a target that waits for that goes on a reload, and the daemon ends in order"):
             with daemon.start():
                 fill(filling)

@@ -5,8 +5,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -179,6 +182,58 @@ static void test_a_removal_waits_for_writes_and_for_no_room(void **state)
     assert_int_equal(world->removed, 1);
 }
 
+/* The loop has nothing else to do, but the daemon that ends still has connections. */
+static void test_nobody_is_let_in_while_the_daemon_ends(void **state)
+{
+    struct world *world = *state;
+    struct served_target *target = &world->target;
+    world->server.draining = true;
+    give_to(world, IQN "b");
+    end_write(-ENOSPC);
+    assert_true(target->owner_unkept);
+    target->removing = true;
+    begin_removal(world);
+    assert_int_equal(world->removed, 0);
+    owner_give_up(target);
+    assert_int_equal(world->removed, 1);
+}
+
+static int restore(struct world *world, struct error *error)
+{
+    struct state *kept = world->server.state;
+    int result;
+    while ((result = owner_restore(&world->target, error)) == -EAGAIN || result == -EINPROGRESS)
+        while (state_is_busy(kept))
+            ev_run(world->server.loop, EVRUN_ONCE);
+    return result;
+}
+
+/* What a reload finds in memory is not yet what a crash would find: a directory is in the way. */
+static void test_an_owner_that_was_not_written_is_not_restored(void **state)
+{
+    struct world *world = *state;
+    char directory[] = "/tmp/nbt-owners-XXXXXX", obstacle[80], path[80];
+    struct error error;
+    assert_non_null(mkdtemp(directory));
+    snprintf(obstacle, sizeof obstacle, "%s/.owner-a.new", directory);
+    snprintf(path, sizeof path, "%s/owner-a", directory);
+    assert_int_equal(mkdir(obstacle, 0700), 0);
+    state_free(world->server.state);
+    world->server.state = state_new(directory, world->server.loop, ignore_change, NULL);
+    assert_int_equal(restore(world, &error), 0);
+    give_to(world, IQN "b");
+    while (state_is_busy(world->server.state))
+        ev_run(world->server.loop, EVRUN_ONCE);
+    assert_int_equal(restore(world, &error), -EISDIR);
+    assert_non_null(strstr(error.text, "nobody is let in until it can"));
+    assert_int_equal(rmdir(obstacle), 0);
+    (void)restore(world, &error); /* the try that was begun with it */
+    assert_int_equal(restore(world, &error), 0);
+    assert_string_equal(iscsi_target_owner(world->target.iscsi), IQN "b");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +243,10 @@ int main(void)
                                         make_world, free_world),
         cmocka_unit_test_setup_teardown(test_a_removal_waits_for_writes_and_for_no_room, make_world,
                                         free_world),
+        cmocka_unit_test_setup_teardown(test_nobody_is_let_in_while_the_daemon_ends, make_world,
+                                        free_world),
+        cmocka_unit_test_setup_teardown(test_an_owner_that_was_not_written_is_not_restored,
+                                        make_world, free_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
