@@ -226,13 +226,35 @@ static bool is_guest(struct served_target *target, const char *initiator)
     return find_guest(target, initiator);
 }
 
+struct others {
+    const struct iscsi_event *ended;
+    bool any;
+};
+
+static void find_other(void *context, const struct iscsi_session_info *info)
+{
+    struct others *others = context;
+    others->any |= info->tsih != others->ended->tsih &&
+                   !strcmp(info->target, others->ended->target) &&
+                   !strcmp(info->initiator, others->ended->initiator);
+}
+
+/* With its last session. */
+static bool leaves(struct server *server, const struct iscsi_event *event)
+{
+    struct others others = {.ended = event};
+    if (event->logged_out)
+        iscsi_node_for_each_session(server->node, find_other, &others);
+    return event->logged_out && !others.any;
+}
+
 void invitations_note_event(struct server *server, const struct iscsi_event *event)
 {
     struct served_target *target = event->tsih ? targets_find_iqn(server, event->target) : NULL;
     if (!target || !target->config->after_script_ms)
         return;
     struct guest *guest = find_guest(target, event->initiator);
-    if (guest && !event->logged_out) {
+    if (guest && !leaves(server, event)) {
         guest->seen_us = server_now_us(server);
         return;
     }

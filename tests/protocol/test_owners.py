@@ -425,6 +425,21 @@ def test_after_script(report, folder, disk):
                 assert status(name=RIVAL) == OWNED
                 assert status(source="127.0.0.3") == 0  # and logs out
                 assert status() == OWNED
+    with report.test("who logs out of one of two sessions comes back, until it has logged out of both"):
+        use('after-script = "3s"; shared = true;')
+        with daemon.start():
+            fetch_script(daemon.boot)
+            first = Session(daemon.port, iqn("a"), name=name)
+            other = Session(daemon.port, iqn("a"), name=name, isid=bytes.fromhex("00023d000002"))
+            time.sleep(3.2)
+            first.logout()
+            wait_for(lambda: len(daemon.status()["sessions"]) == 1, 5, "end of the first")
+            assert status() == 0
+            other.logout()
+            wait_for(lambda: not daemon.status()["sessions"], 5, "end of the other")
+            assert status() == OWNED
+            first.close()
+            other.close()
 
 
 def main():
