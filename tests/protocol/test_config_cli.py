@@ -185,6 +185,23 @@ def test_secrets(report, folder):
         assert done.returncode == 1 and SECRETS.secret not in done.stdout, done
 
 
+def test_algorithms(report, folder):
+    disk = make_file(folder / "algorithms.img", 8 * MIB)
+    words = f'secret = "{SECRETS.secret}"; target-secret = "{SECRETS.target_secret}";'
+
+    def auth(algorithms):
+        return chap(f"{words} algorithms = {algorithms};")
+
+    with report.test("CHAP algorithms that are not named are refused, with a reload too"):
+        only, without = '"md5"', '[ "sha256", "sha1" ]'  # the initiator knows MD5 alone
+        with Daemon(folder / "algorithms", [target("a", disk, auth=auth(only))]).start() as daemon:
+            assert login_status(daemon.port, iqn("a"), secrets=SECRETS) == 0
+            daemon.targets = [target("a", disk, auth=auth(without))]
+            daemon.reload()
+            wait_for(lambda: login_status(daemon.port, iqn("a"), secrets=SECRETS) == 0x0201, 10,
+                     "login that is refused")
+
+
 def test_guessing(report, folder):
     disk = make_file(folder / "guess.img", 8 * MIB)
     auth = chap(f'secret = "{SECRETS.secret}"; target-secret = "{SECRETS.target_secret}"')
@@ -339,6 +356,7 @@ def main():
         test_words(report)
         test_checks(report, folder)
         test_secrets(report, folder)
+        test_algorithms(report, folder)
         test_guessing(report, folder)
         test_generated(report, folder)
         test_export(report, folder)

@@ -220,7 +220,7 @@ def address_of(namespace):
 
 def test_alone(report, wire, folder):
     server, host = wire.add_host("server"), wire.add_host("host")
-    more = f'fallback-address = "{FALLBACK}/24"; router = "192.168.99.254"'
+    more = f'fallback-address = "{FALLBACK}/24"; router = "192.168.99.254"; dns = [ "192.168.99.253", "192.168.99.252" ]'
     daemon = Daemon(server, folder / "alone", more=more)
     with report.test("auto alone on the cable becomes the server"):
         daemon.wait(f"eth0: address {FALLBACK}, DHCP role server")
@@ -232,6 +232,7 @@ def test_alone(report, wire, folder):
             assert ack.boot == "undionly.kpxe" and ack.next_server == FALLBACK, ack
             assert ack.options[51] == b"\xff" * 4, "the lease ends"
             assert ack.options[3] == socket.inet_aton("192.168.99.254"), ack
+            assert ack.options[6] == bytes([192, 168, 99, 253, 192, 168, 99, 252]), ack
         with report.test("so does its operating system, the same one"):
             again = one.lease(FALLBACK)
             assert again and again.address == ack.address and not again.boot, again
@@ -511,6 +512,43 @@ def test_uuid(report, wire, folder):
                 assert ack and ack.address == "192.168.77.52" and ack.boot == "ipxe.pxe", (word, ack)
 
 
+def test_pxe_style(report, wire, folder):
+    with report.test("a client's pxe-style comes before what its firmware is usually told"):
+        server, host = wire.add_host("server24", f"{SERVER}/24"), wire.add_host("host24")
+        # against PROXY_ANSWERS, the other way round
+        rows = [("52:54:00:00:10:01", "boot-server", pxe(0), None),
+                ("52:54:00:00:10:02", "direct", pxe(7), b"\x06\x01\x08\xff")]
+        listed = ", ".join(f'{{ mac = "{mac}"; pxe-style = "{style}"; target = "laptop" }}'
+                           for mac, style, _, _ in rows)
+        with Daemon(server, folder / "style", dhcp="proxy", more_clients=listed):
+            for mac, style, options, suboptions in rows:
+                with client(host, mac) as one:
+                    offer = one.ask(DISCOVER, options, SERVER)
+                    assert offer and offer.options.get(43) == suboptions, (style, offer)
+
+
+# boot.files' keys, the numbers that firmware and its HTTP boot call themselves (IANA)
+ARCHITECTURES = [("bios", 0x00), ("efi-ia32", 0x06), ("efi-x64", 0x07), ("efi-arm32", 0x0a),
+                 ("efi-arm64", 0x0b), ("efi-riscv64", 0x1b), ("efi-loongarch64", 0x27)]
+
+
+def test_boot_files(report, wire, folder):
+    with report.test("each architecture gets the boot file that boot.files names for it"):
+        server, host = wire.add_host("server25", f"{SERVER}/24"), wire.add_host("host25")
+        own = folder / "own-files"
+        own.mkdir()
+        for key, _ in ARCHITECTURES:
+            (own / f"{key}.own").write_bytes(b"loader")
+        files = "; ".join(f'{key} = "{key}.own"' for key, _ in ARCHITECTURES)
+        top = f'boot = {{ custom-directory = "{own}"; files = {{ {files} }} }};'
+        with Daemon(server, folder / "files", dhcp="proxy", top=top) as daemon:
+            daemon.wait_ready()
+            for number, (key, architecture) in enumerate(ARCHITECTURES):
+                with client(host, f"52:54:00:00:11:{number:02x}") as one:
+                    offer = one.ask(DISCOVER, pxe(architecture), SERVER)
+                    assert offer and offer.boot == f"{key}.own", (key, offer)
+
+
 def uuid_text(uuid):
     words = uuid.hex()
     return "-".join((words[:8], words[8:12], words[12:16], words[16:20], words[20:]))
@@ -560,6 +598,6 @@ def main():
 
 
 tests = [test_proxy, test_alone, test_listens_ahead, test_obstacles, test_refusals, test_serving,
-         test_no_boot_file, test_address_held, test_other_networks, test_portal, test_serial, test_uuid,
+         test_no_boot_file, test_address_held, test_other_networks, test_portal, test_serial, test_uuid, test_pxe_style, test_boot_files,
          test_other_pxe_server, test_reload]
 main()

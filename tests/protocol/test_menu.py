@@ -64,7 +64,7 @@ class Daemon:
             [("vmlinuz-6.1", self.kernel), ("initrd.img-6.1", self.initrd), ("huge.img", None)],
             **options)
 
-    def configure(self, menu="", top=""):
+    def configure(self, menu="", top="", kernels='cmdline-append = "console=ttyS0"'):
         self.config.touch(mode=0o600)
         self.config.write_text(f"""
             interfaces = ( {{ name = "lo"; dhcp = "off" }} );
@@ -73,7 +73,7 @@ class Daemon:
             status = {{ listen = "127.0.0.1:{self.status}" }};
             targets = (
               {{ name = "laptop"; luns = ( {{ device = "{self.folder}/disk" }} );
-                 kernels = {{ cmdline-append = "console=ttyS0" }} }},
+                 kernels = {{ {kernels} }} }},
               {{ name = "rescue"; luns = ( {{ device = "{self.folder}/rescue"; read-only = true }} );
                  auth = {{ mode = "none" }}; kernels = {{ discover = false }} }},
               {{ name = "vault"; luns = ( {{ device = "{self.folder}/vault" }} );
@@ -488,6 +488,24 @@ def test_memory(report, daemon):
         daemon.wait_found()
 
 
+def test_kernel_lines(report, daemon):
+    def line():
+        return daemon.choose(ASKS, "entry:debian-6.1")
+
+    with report.test("what kernels says of the words holds after a reload"):
+        assert " ro " in line() and "quiet" not in line(), line()
+        daemon.reload(kernels='keep-quiet = true; cmdline-remove = [ "ro", "rw" ]; '
+                              'cmdline-append = "a=1 b=2"')
+        script = line()
+        assert "root=LABEL=a quiet " in script and " a=1 b=2 ||" in script, script
+        assert " ro " not in script and "console" not in script, script
+        daemon.reload(kernels='netroot = "iscsi:192.0.2.1::::iqn.2026-11.x:y"')
+        script = line()
+        assert "192.0.2.1" in script and "iqn.2026-11.x:y" in script and "iscsi_auto" not in script, script
+        daemon.reload()
+        assert "iscsi_auto" in line(), line()
+
+
 def test_key(report, daemon):
     with report.test("derived from a key, secrets are the same without the state directory"):
         found = []
@@ -531,7 +549,7 @@ def main():
         try:
             daemon.wait_found()
             for part in (test_secrets, test_menu, test_login, test_basic, test_kernels, test_reload,
-                         test_memory, test_key):
+                         test_kernel_lines, test_memory, test_key):
                 try:
                     part(report, daemon)
                 except LabError as error:
