@@ -277,7 +277,11 @@ def test_storm(report, daemon, disks):
         load = Load(session)
         for i in range(40):
             daemon.targets[1] = target("b", disks[1], more=f'alias = "{i}";')
-            daemon.write_config()
+            # Whole at once: a file that is empty for a moment would be a configuration without targets.
+            fresh = daemon.config.with_suffix(".fresh")
+            fresh.touch(mode=0o600)
+            fresh.write_text(daemon.text())
+            fresh.replace(daemon.config)
             daemon.signal(1)
             time.sleep(0.01)
         daemon.wait_ready()
