@@ -394,6 +394,9 @@ int config_parse_log_level(const char *word, enum log_level *ret_level);
 
 /* NULL: there is none of this name. */
 const struct config_target *config_find_target(const struct config *config, const char *name);
+/* What a row of `clients` boots: the first target where it names none. NULL: there is none. */
+const struct config_target *config_client_target(const struct config *config,
+                                                 const struct config_client *client);
 
 /* ---------------------------------------------------------------- comparing, for a reload */
 

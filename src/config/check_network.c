@@ -108,14 +108,6 @@ void check_interfaces(struct reader *reader)
 
 /* ---------------------------------------------------------------- clients */
 
-static const struct config_target *target_of(const struct config *config,
-                                             const struct config_client *client)
-{
-    if (client->target)
-        return config_find_target(config, client->target);
-    return config->targets.count ? &config->targets.items[0] : NULL;
-}
-
 static bool has_lun(const struct config_target *target, uint32_t number)
 {
     for (unsigned i = 0; i < target->luns.count; i++)
@@ -139,7 +131,7 @@ static void report_unknown_target(struct reader *reader, const struct config_cli
 
 static void check_client_target(struct reader *reader, const struct config_client *client)
 {
-    const struct config_target *target = target_of(reader->config, client);
+    const struct config_target *target = config_client_target(reader->config, client);
     if (!target && client->target)
         report_unknown_target(reader, client);
     if (target && client->lun != CONFIG_UNSET && !has_lun(target, client->lun))
@@ -157,7 +149,7 @@ static void check_client_target(struct reader *reader, const struct config_clien
  * records. */
 static void check_client_image(struct reader *reader, const struct config_client *client)
 {
-    const struct config_target *target = target_of(reader->config, client);
+    const struct config_target *target = config_client_target(reader->config, client);
     char name[256], text[HEX_UUID_BYTES];
     const char *key = client->mac.set    ? hex_mac(text, client->mac.bytes, '-')
                       : client->uuid.set ? hex_uuid(text, client->uuid.bytes)
@@ -233,7 +225,7 @@ static void check_client_name(struct reader *reader, const struct config_client 
 
 static void check_client_admission(struct reader *reader, const struct config_client *client)
 {
-    const struct config_target *target = target_of(reader->config, client);
+    const struct config_target *target = config_client_target(reader->config, client);
     if (!target)
         return;
     check_client_name(reader, client, target);

@@ -54,6 +54,14 @@ const struct config_target *config_find_target(const struct config *config, cons
     return NULL;
 }
 
+const struct config_target *config_client_target(const struct config *config,
+                                                 const struct config_client *client)
+{
+    if (client->target)
+        return config_find_target(config, client->target);
+    return config->targets.count ? &config->targets.items[0] : NULL;
+}
+
 int config_parse_log_level(const char *word, enum log_level *ret_level)
 {
     const struct key *key = section_find(&config_schema, "log-level");

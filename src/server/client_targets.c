@@ -103,20 +103,12 @@ static bool has_client_luns(const struct config_target *config)
     return false;
 }
 
-static const struct config_target *target_of(const struct config *config,
-                                             const struct config_client *client)
-{
-    if (client->target)
-        return config_find_target(config, client->target);
-    return config->targets.count ? &config->targets.items[0] : NULL;
-}
-
 /* False: this client has no images of its own there. An image that its row names is the row's,
  * whichever card the machine asks through, and in no other target. */
 static bool find_images(const struct config *config, const struct config_target *target,
                         const struct config_client *client, const uint8_t *mac, struct owner *to)
 {
-    bool has_own = client && client->device && target_of(config, client) == target;
+    bool has_own = client && client->device && config_client_target(config, client) == target;
     if (client && client->mac.set) /* the written one, whatever it calls itself */
         mac = client->mac.bytes;
     else if (has_own)
@@ -215,11 +207,11 @@ static void open_all_recorded(struct server *server)
     }
     _cleanup_free_ char *lines = result ? NULL : strdup(record);
     server->clients_known = server->clients_known && (result || lines);
-    if (server->clients_known)
-        server_targets_changed(server);
     char *rest = lines, *line;
     while (rest && (line = strsep(&rest, "\n")))
         open_recorded(server, line);
+    if (server->clients_known)
+        server_targets_changed(server); /* now that all are there, open or not */
     // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the analyzer does not know cleanup attributes
 }
 
@@ -228,7 +220,7 @@ void client_targets_start(struct server *server)
     const struct config *config = server->config;
     for (unsigned i = 0; i < config->clients.count; i++) {
         const struct config_client *client = &config->clients.items[i];
-        const struct config_target *target = target_of(config, client);
+        const struct config_target *target = config_client_target(config, client);
         if (client->device && target)
             (void)get(server, server->config, target, client, NULL);
     }
@@ -313,7 +305,7 @@ static bool is_wanted(const struct config *config, const struct served_target *s
         return false;
     for (unsigned i = 0; i < config->clients.count; i++) {
         const struct config_client *client = &config->clients.items[i];
-        if (!client->device || target_of(config, client) != target ||
+        if (!client->device || config_client_target(config, client) != target ||
             !find_images(config, target, client, NULL, &owner) ||
             strcmp(owner.key, served->key) != 0)
             continue;

@@ -76,14 +76,13 @@ static const struct config_client *find_client(const struct server *server,
     boot_source_client(request->query, &asker);
     for (unsigned i = 0; i < config->clients.count; i++) {
         const struct config_client *client = &config->clients.items[i];
-        const char *its = client->target ? client->target : config->targets.items[0].name;
         char key[CLIENT_KEY_BYTES];
         client_key_of_row(client, key);
         bool is_served = target->key[0] ? strcmp(target->key, key) == 0 : !client->device;
         bool is_asker = client->mac.set ? !asker.has_mac || !memcmp(client->mac.bytes, asker.mac,
                                                                     sizeof asker.mac)
                                         : !asker.has_mac || target->key[0];
-        if (strcmp(its, target->config->name) != 0 || !is_served || !is_asker)
+        if (config_client_target(config, client) != target->config || !is_served || !is_asker)
             continue;
         found = client;
         count++;

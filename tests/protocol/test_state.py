@@ -139,6 +139,20 @@ def test_client_targets(report, folder):
             assert sorted(record.read_text().splitlines()) == kept
             os.rename(make_file(folder / "late.img", 8 * MIB), folder / f"each-{late}.img")
             daemon.wait_log(f"serving target each.{late}", 20)
+    with report.test("while no image at all is there, none of those machines is told that it is gone"):
+        daemon = Daemon(folder / "no-image", [target("none", f"{folder}/none-%m.img")])
+        daemon.state.mkdir(mode=0o700)
+        (daemon.state / "client-targets").write_text(f"none {late}\n")
+        name = f"{iqn('none')}.{late}"
+        with daemon.launch():
+            daemon.wait_log(f"none-{late}.img", 20)
+            for _ in range(20):
+                with contextlib.suppress(ConnectionError):  # it does not listen
+                    assert login_status(daemon.port, name, name=f"{INITIATOR}:late") == RETRY
+                time.sleep(0.1)
+            os.rename(make_file(folder / "late.img", 8 * MIB), folder / f"none-{late}.img")
+            daemon.wait_log(f"serving target none.{late}", 20)
+            assert login_status(daemon.port, name, name=f"{INITIATOR}:late") == 0
 
 
 # ── a state disk that is full ───────────────────────────────────────────────────────────────────
