@@ -18,13 +18,13 @@
 #define GENERATED_CHARACTERS (SECRETS_GENERATED_BYTES - 1)
 #define PASSWORD_RECORD      "menu-password"
 
+static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._";
+
 /* Six bits of each byte. */
 static void spell(const uint8_t bytes[GENERATED_CHARACTERS], char secret[SECRETS_GENERATED_BYTES])
 {
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._";
     for (unsigned i = 0; i < GENERATED_CHARACTERS; i++)
-        secret[i] = alphabet[bytes[i] % 64];
+        secret[i] = letters[bytes[i] % 64];
     secret[GENERATED_CHARACTERS] = '\0';
 }
 
@@ -53,16 +53,23 @@ static void copy_secret(char to[ISCSI_SECRET_BYTES], const struct secret *from)
     snprintf(to, ISCSI_SECRET_BYTES, "%.*s", (int)from->length, from->text);
 }
 
-/* "NAME SECRET" and the end of the line. Both may have blanks; behind another name than today's the
- * last word is taken, since generated secrets are one. False: it is no such line. */
+static bool is_generated(const char *word, size_t length)
+{
+    return length == GENERATED_CHARACTERS && strspn(word, letters) >= length;
+}
+
+/* "NAME SECRET" and the end of the line. Both may have blanks; behind another name than today's,
+ * which may be the beginning of that one, the last word is taken, since generated secrets are one.
+ * False: it is no such line. */
 static bool take_secret(const char *line, const char *name, char secret[SECRET_MAX_BYTES + 1])
 {
     size_t length = strcspn(line, "\n"), known = strlen(name);
-    const char *blank = !strncmp(line, name, known) && line[known] == ' '
-                            ? line + known
-                            : memrchr(line, ' ', length);
+    const char *blank = memrchr(line, ' ', length);
     if (!blank || line[length] != '\n')
         return false;
+    bool is_of_name = !strncmp(line, name, known) && line[known] == ' ';
+    if (is_of_name && !is_generated(blank + 1, length - (size_t)(blank + 1 - line)))
+        blank = line + known;
     length -= (size_t)(blank + 1 - line);
     if (!length || length > SECRET_MAX_BYTES)
         return false;

@@ -152,9 +152,12 @@ static void test_names_with_blanks_and_long_ones(void **state)
     assert_int_equal(prepare_as(loop, kept, &again, &auth, &error), 0);
     assert_string_equal(again.initiator.secret, first.initiator.secret);
     assert_string_equal(again.target.secret, first.target.secret);
-    auth.user = (char[]){"another laptop"};
-    assert_int_equal(prepare_as(loop, kept, &renamed, &auth, &error), 0);
-    assert_string_equal(renamed.initiator.secret, first.initiator.secret);
+    char *names[] = {(char[]){"another laptop"}, (char[]){"my"}, (char[]){"my old"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        auth.user = names[i];
+        assert_int_equal(prepare_as(loop, kept, &renamed, &auth, &error), 0);
+        assert_string_equal(renamed.initiator.secret, first.initiator.secret);
+    }
     int result;
     while ((result = secrets_prepare_password(&password, kept, &menu, &no_key, &error)) ==
            -EINPROGRESS)
