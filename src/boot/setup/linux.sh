@@ -989,16 +989,21 @@ set_node_secret() {
 # The name that the firmware of this machine would log in with.
 initiator_name() {
     device=$(ip -o route get "$server" | sed -n 's/.* dev \([^ ]*\) .*/\1/p')
-    mac=$(sed 's/:/-/g' "/sys/class/net/${device:-none}/address" 2>/dev/null)
-    printf '%s' "$initiator" | sed "s/%m/${mac:-unknown}/g"
+    mac=$(sed -n 's/:/-/g; /^..-..-..-..-..-..$/p' "/sys/class/net/${device:-none}/address" 2>/dev/null)
+    case $initiator in
+    *%m*) [ -n "$mac" ] || die "$server is reached through ${device:-nothing}, which has no MAC, and this" \
+        "machine's initiator name is made of one: give it a name by clients.initiator" ;;
+    esac
+    printf '%s' "$initiator" | sed "s/%m/$mac/g"
 }
 
 connect() {
     need_root
     has iscsiadm || die "iscsiadm is missing: install the package open-iscsi (or iscsi-initiator-utils)"
+    initiator=$(initiator_name) || exit 1
     iscsiadm -m iface -I $name -o show >/dev/null 2>&1 ||
         iscsiadm -m iface -I $name -o new >/dev/null || die "iscsiadm makes no interface record"
-    iscsiadm -m iface -I $name -o update -n iface.initiatorname -v "$(initiator_name)" >/dev/null
+    iscsiadm -m iface -I $name -o update -n iface.initiatorname -v "$initiator" >/dev/null
     iscsiadm -m node -T "$iqn" -p "$(portal)" -I $name -o new >/dev/null || die "iscsiadm makes no record"
     set_node node.startup manual
     if [ -n "$chap_user" ]; then
@@ -1010,7 +1015,7 @@ connect() {
         set_node node.session.auth.username_in "$chap_target_user"
         set_node_secret node.session.auth.password_in "$chap_target_secret"
     fi
-    node --login || die "no login to $iqn at $(portal) as $(initiator_name)"
+    node --login || die "no login to $iqn at $(portal) as $initiator"
     say "Logged in. The disk is LUN $lun: /dev/disk/by-path/*-iscsi-$iqn-lun-$lun"
 }
 

@@ -255,11 +255,14 @@ function Test-Setup {
 
 # The name that the firmware of this machine would log in with.
 function Get-InitiatorName {
-    $mac = 'unknown'
     $route = Find-NetRoute -RemoteIPAddress $Server | Select-Object -First 1
     $adapter = Get-NetAdapter -InterfaceIndex $route.InterfaceIndex -ErrorAction SilentlyContinue
-    if ($adapter) { $mac = $adapter.MacAddress.ToLowerInvariant() }
-    return $Initiator.Replace('%m', $mac)
+    $mac = if ($adapter) { [string]$adapter.MacAddress } else { '' }
+    if ($Initiator.Contains('%m') -and -not $mac) {
+        throw "$Server is reached through no card with a MAC, and this machine's initiator name is made of one: " +
+            'give it a name by clients.initiator'
+    }
+    return $Initiator.Replace('%m', $mac.ToLowerInvariant())
 }
 
 function Connect-Disk {
