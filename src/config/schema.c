@@ -521,7 +521,8 @@ static const struct key config_keys[] = {
                 "paste-a-line-of-openssl-rand-hex-32",
                 "Key of 32 to 255 characters. Secrets and passwords that are not written here "
                 "are then derived from it instead of generated and kept: the same after every "
-                "start, also without a disk."),
+                "start, also without a disk. Another one at a reload ends the sessions that log "
+                "in by them."),
     {.name = "menu", .section = &menu, FIELD(menu), .help = "The boot menu."},
     {.name = "boot", .section = &boot, FIELD(boot), .help = "Boot files and how they are served."},
     {.name = "discovery", .section = &discovery, FIELD(discovery),
@@ -531,7 +532,8 @@ static const struct key config_keys[] = {
     {.name = "limits", .section = &limits, FIELD(limits), .help = "Every limit there is."},
     {.name = "iqn-authority", .type = &value_iqn_prefix, FIELD(iqn_authority),
      .fallback = "iqn.2026-11.local.netboot-target",
-     .help = "What the names of targets without an iqn begin with."},
+     .help = "What the names of targets without an iqn begin with. Another one at a reload "
+             "renames them, and their sessions end."},
     {.name = "state-directory", .type = &value_path, FIELD(state_directory),
      .minimum = 1, .maximum = 383, .fallback = "/var/lib/netboot-target",
      .help = "Folder of what must survive: identities, generated secrets, reservations."},

@@ -156,7 +156,8 @@ char *scan_options(struct scan *scan, const struct candidate *candidate)
     const char *options = candidate->entry.options ? candidate->entry.options : "";
     struct loader_root_node node;
     char *changed;
-    if (scan->options->cmdline || !loader_find_root_node(&node, options))
+    bool is_configured = scan->options->cmdline && !strcmp(options, scan->options->cmdline);
+    if (is_configured || !loader_find_root_node(&node, options))
         return strdup(options);
     const struct volume *root = root_of(scan, candidate->volume, node.partition);
     if (!root) {

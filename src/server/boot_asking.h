@@ -32,6 +32,9 @@ static inline const char *asking_key(const struct asking *asking)
     return asking->key[0] ? asking->key : NULL;
 }
 
+/* What this client logs in as. -ENAMETOOLONG; -EINVAL: nothing tells its name. */
+int boot_asking_initiator(const struct asking *asking, char ret_name[BOOT_INITIATOR_BYTES],
+                          struct error *error);
 /* Appends the script that hooks the decision's LUN; `start` says what then. `what`: for the log;
  * NULL: nothing to add. */
 int boot_asking_put_start(struct asking *asking, struct boot_start *start, const char *what);

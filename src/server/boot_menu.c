@@ -148,12 +148,12 @@ static int put_command_line(const struct asking *asking, const struct boot_entry
                             struct buffer *line, struct error *error)
 {
     const struct config_kernels *kernels = &asking->target->config->kernels;
-    const struct boot_rule *rule = asking->decision.rule;
     char mac[HEX_MAC_BYTES], initiator[BOOT_INITIATOR_BYTES];
     if (!asking->answer->client.has_mac)
         return error_set(error, -EINVAL, "The machine did not tell its MAC.");
-    if (boot_initiator_name(rule ? rule->initiator : NULL, &asking->answer->client, initiator))
-        return error_set(error, -EINVAL, "The initiator name for this client is too long.");
+    int result = boot_asking_initiator(asking, initiator, error);
+    if (result)
+        return result;
     const struct boot_command_line_rules rules = {
         .append = kernels->cmdline_append,
         .remove = (const char *const *)kernels->cmdline_remove.items,

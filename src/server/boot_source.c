@@ -290,6 +290,18 @@ static int put_login(struct asking *asking)
     return 0;
 }
 
+int boot_asking_initiator(const struct asking *asking, char ret_name[BOOT_INITIATOR_BYTES],
+                          struct error *error)
+{
+    const struct boot_rule *rule = asking->decision.rule;
+    int result =
+        boot_initiator_name(rule ? rule->initiator : NULL, &asking->answer->client, ret_name);
+    return result ? error_set(error, result,
+                              "There is no initiator name for this client: it would be too long, "
+                              "or made of a MAC that it did not tell.")
+                  : 0;
+}
+
 static int fill_start(struct asking *asking, char portal[INET6_ADDRSTRLEN],
                       struct boot_start *start, struct error *error)
 {
@@ -315,9 +327,7 @@ static int fill_start(struct asking *asking, char portal[INET6_ADDRSTRLEN],
         start->reverse_user = target->secrets.target.name;
         start->reverse_secret = target->secrets.target.secret;
     }
-    int result = boot_initiator_name(decision->rule ? decision->rule->initiator : NULL,
-                                     start->client, asking->answer->initiator);
-    return result ? error_set(error, result, "The initiator name for this client is too long.") : 0;
+    return boot_asking_initiator(asking, asking->answer->initiator, error);
 }
 
 int boot_asking_put_start(struct asking *asking, struct boot_start *start, const char *what)

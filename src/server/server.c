@@ -208,12 +208,19 @@ static void on_end_signal(struct ev_loop *loop, ev_signal *watcher, int events)
 
 /* ── reload ──────────────────────────────────────────────────────────────────────────────────── */
 
-static void tell_what_needs_a_restart(const struct server *server, const struct config *config)
+static void tell_what_changes(const struct server *server, const struct config *config)
 {
-    static const char *const keys[] = {"state-directory", "io"};
-    for (unsigned i = 0; i < ARRAY_SIZE(keys); i++)
-        if (!config_same(server->config, config, keys[i]))
-            log_warning("%s has changed, which takes effect at the next start", keys[i]);
+    static const struct {
+        const char *key, *effect;
+    } rows[] = {
+        {"state-directory", "takes effect at the next start"                                       },
+        {"io",              "takes effect at the next start"                                       },
+        {"iqn-authority",   "gives targets without an iqn another name, and ends their sessions"   },
+        {"secret-key",      "changes the secrets made of it, and ends sessions that log in by them"},
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+        if (!config_same(server->config, config, rows[i].key))
+            log_warning("%s has changed, which %s", rows[i].key, rows[i].effect);
 }
 
 static void reload(struct server *server)
@@ -227,7 +234,7 @@ static void reload(struct server *server)
         log_error("reload refused: the running configuration stays");
         return;
     }
-    tell_what_needs_a_restart(server, config);
+    tell_what_changes(server, config);
     sandbox_reload(&server->sandbox, config);
     set_discovery_auth(server, config);
     client_targets_reload(server, config);

@@ -90,6 +90,8 @@ def test_lines(report, folder):
             found = look(line_disk(folder, b"ro root=" + node + b" quiet"))
             expect_linux(found, name, options=f"ro root=UUID={ROOT} quiet")
             assert not found.notes, found.notes
+        found = look(line_disk(folder, b"ro root=/dev/sda1"), "--cmdline=root=/dev/sda1")
+        expect_linux(found, name, options="root=/dev/sda1")  # as somebody wrote it
         found = look(line_disk(folder, b"root=/dev/vda3 ro"))
         expect_linux(found, name, options="root=/dev/vda3 ro")
         assert [note for note in found.notes if "root=/dev/vda3" in note], found.notes
