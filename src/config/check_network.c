@@ -242,6 +242,7 @@ static void check_client_admission(struct reader *reader, const struct config_cl
                   escaped(target->name));
 }
 
+/* Its address is neither ours nor at the end of its network. */
 static void check_client_address(struct reader *reader, const struct config_client *client)
 {
     for (unsigned i = 0; i < reader->config->interfaces.count; i++) {

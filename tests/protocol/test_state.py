@@ -157,6 +157,15 @@ def test_client_targets(report, folder):
 
 # ── a state disk that is full ───────────────────────────────────────────────────────────────────
 
+def expect_owned(daemon):
+    """After a start its owner is known, gets in, and leaves."""
+    with daemon.start():
+        assert rival_status(daemon) == OWNED
+        with Session(daemon.port, iqn("a")) as session:
+            session.ready()
+            session.logout()
+
+
 @contextlib.contextmanager
 def small_file_system(folder):
     """Gives where it is, and what fills it up."""
@@ -201,11 +210,7 @@ def test_full(report, folder):
                 assert not daemon.lun("a")["problem"]
                 Session(daemon.port, iqn("a")).ready()
                 daemon.kill()
-        with daemon.start():
-            assert rival_status(daemon) == OWNED
-            with Session(daemon.port, iqn("a")) as session:
-                session.ready()
-                session.logout()
+        expect_owned(daemon)
         with report.test("an owner that could not be kept is not let in by a reload either"):
             with daemon.start():
                 fill(filling)
@@ -219,11 +224,7 @@ def test_full(report, folder):
                 filling.unlink()
                 wait_for(lambda: daemon.target("a")["ready"], 20, "the owner kept")
                 daemon.kill()
-            with daemon.start():
-                assert rival_status(daemon) == OWNED
-                with Session(daemon.port, iqn("a")) as session:
-                    session.ready()
-                    session.logout()
+            expect_owned(daemon)
         with report.test("a target that waits for that goes on a reload, and the daemon ends in order"):
             with daemon.start():
                 fill(filling)
